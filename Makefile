@@ -1,0 +1,52 @@
+# jobsd: everything a developer types. Needs Python 3.11+ with venv, and make.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo dev fmt lint types layers check test bench clean
+
+help:  ## print this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP)  ## make .venv with everything the project needs
+
+# Installed aside and stamped last: an interrupted install is repeated, not believed.
+$(STAMP): pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV) ..."
+	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+demo: setup  ## the main job on real input, start to end, in under a minute
+	@$(BIN)/python -m demo
+
+dev: setup  ## the demo's shop with the daemon left running
+	@$(BIN)/python -m demo --keep
+
+fmt: setup  ## format the code
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix --quiet . || true
+
+lint: setup  ## ruff: format and rules
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+
+types: setup  ## basedpyright, strict, over jobsd/ and tasks/
+	@$(BIN)/basedpyright --level error
+
+layers: setup  ## import contracts between the floors
+	@$(BIN)/lint-imports --no-cache
+
+check: lint types layers  ## what CI checks before the tests, in its order
+
+test: setup  ## the test suite, on a real Valkey and a real Postgres
+	@$(BIN)/pytest
+
+bench: setup  ## throughput beside arq, in one run
+	@$(BIN)/python -m benchmarks
+
+clean:  ## remove .venv, caches and the demo's data
+	@rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .demo .jobsd build dist *.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,140 @@
+"""Every error that jobsd raises, as one tree.
+
+    JobsdError
+    ├── ConfigurationError          nothing was started               exit 2
+    │   ├── NotConfiguredError      no address for a server
+    │   ├── DisabledError           REDIS_ENABLE=false
+    │   ├── SettingsError           a file or variable is wrong
+    │   └── TaskDefinitionError     a task's declaration is wrong
+    ├── EnqueueError                nothing was stored                exit 1
+    │   ├── InvalidArgumentsError   they do not fit the task's signature
+    │   ├── InvalidOptionError      an option of the call is wrong
+    │   ├── PayloadTooLargeError    over the size limit
+    │   └── UnserializableError     an argument has no JSON form
+    ├── UnreachableError            a server does not answer          exit 3
+    ├── JobError                    raised by JobRef.result()         exit 1
+    │   ├── JobFailedError          the job ended in the archive
+    │   └── JobNotFoundError        no trace of the job is left
+    ├── SchemaError                 the ledger's schema is not ours   exit 2
+    └── EmbeddedError               an embedded server does not start exit 1
+
+What a task raises to steer (``Retry``, ``SkipRetry``) is no error; see outcome.py.
+"""
+
+from __future__ import annotations
+
+
+class JobsdError(Exception):
+    """Root of the tree. ``exit_code`` is what a command ends with."""
+
+    exit_code = 1
+
+
+class ConfigurationError(JobsdError):
+    exit_code = 2
+
+
+class NotConfiguredError(ConfigurationError):
+    """No address of a server is known, and none is guessed."""
+
+    def __init__(self, *, what: str, ways: str) -> None:
+        super().__init__(f"no address for {what}: {ways}")
+        self.what = what
+
+
+class DisabledError(ConfigurationError):
+    """``REDIS_ENABLE=false``: the queue is switched off on purpose."""
+
+    def __init__(self) -> None:
+        super().__init__("the queue is switched off by REDIS_ENABLE=false; nothing was enqueued")
+
+
+class SettingsError(ConfigurationError):
+    """One message for all that is wrong in files and environment."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class TaskDefinitionError(ConfigurationError):
+    def __init__(self, *, task: str, problem: str) -> None:
+        super().__init__(f"task {task!r}: {problem}")
+        self.task = task
+
+
+class EnqueueError(JobsdError):
+    """The job was refused; nothing of it was stored."""
+
+
+class InvalidArgumentsError(EnqueueError):
+    def __init__(self, *, task: str, problem: str) -> None:
+        super().__init__(f"arguments of {task!r} do not fit its signature: {problem}")
+        self.task = task
+
+
+class InvalidOptionError(EnqueueError):
+    def __init__(self, *, option: str, given: object, allowed: str) -> None:
+        super().__init__(f"option {option!r} is {given!r}; allowed is {allowed}")
+        self.option = option
+
+
+class PayloadTooLargeError(EnqueueError):
+    """The arguments' JSON is over the limit."""
+
+    def __init__(self, *, task: str, size_bytes: int, limit_bytes: int, argument: str, argument_bytes: int) -> None:
+        super().__init__(
+            f"arguments of {task!r} are {size_bytes:,} bytes of JSON; the limit is {limit_bytes:,} "
+            f"(the largest is {argument} with {argument_bytes:,}); pass a reference to the data instead"
+        )
+        self.task = task
+        self.size_bytes = size_bytes
+        self.limit_bytes = limit_bytes
+        self.argument = argument
+
+
+class UnserializableError(EnqueueError):
+    """An argument has no JSON form."""
+
+    def __init__(self, *, task: str, argument: str, type_name: str, cause: str) -> None:
+        super().__init__(f"argument {argument} of {task!r} has no JSON form: {cause} (it is a {type_name})")
+        self.task = task
+        self.argument = argument
+        self.type_name = type_name
+
+
+class UnreachableError(JobsdError):
+    """A server does not answer. ``url`` has its password masked."""
+
+    exit_code = 3
+
+    def __init__(self, *, server: str, url: str, cause: str) -> None:
+        super().__init__(f"{server} at {url} is out of reach: {cause}")
+        self.server = server
+        self.url = url
+
+
+class JobError(JobsdError):
+    """What became of a job, as its reference tells it."""
+
+
+class JobFailedError(JobError):
+    def __init__(self, *, job_id: str, message: str, error_type: str | None = None) -> None:
+        super().__init__(f"job {job_id} failed: {message}")
+        self.job_id = job_id
+        self.message = message
+        self.error_type = error_type
+
+
+class JobNotFoundError(JobError):
+    def __init__(self, *, job_id: str) -> None:
+        super().__init__(f"no trace of job {job_id}: it never existed, or its retention is over")
+        self.job_id = job_id
+
+
+class SchemaError(JobsdError):
+    exit_code = 2
+
+
+class EmbeddedError(JobsdError):
+    pass

@@ -1,0 +1,40 @@
+"""Every log event: thing, past verb. A test sees that each is used, and no others."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Event(StrEnum):
+    DAEMON_STARTED = "daemon.started"
+    DAEMON_DRAINING = "daemon.draining"
+    DAEMON_STOPPED = "daemon.stopped"
+    SERVICE_FAILED = "service.failed"
+    SERVICE_RECOVERED = "service.recovered"
+    REDIS_UNREACHABLE = "redis.unreachable"
+    REDIS_CONNECTED = "redis.connected"
+    POSTGRES_UNREACHABLE = "postgres.unreachable"
+    POSTGRES_CONNECTED = "postgres.connected"
+    RECORDS_DISABLED = "records.disabled"
+    RECORDS_REJECTED = "records.rejected"
+    MIGRATION_APPLIED = "migration.applied"
+    EMBEDDED_STARTED = "embedded.started"
+    EMBEDDED_STOPPED = "embedded.stopped"
+    EMBEDDED_RESTARTED = "embedded.restarted"
+    EMBEDDED_TAKEN_OVER = "embedded.taken_over"
+    JOB_COMPLETED = "job.completed"
+    JOB_RETRIED = "job.retried"
+    JOB_ARCHIVED = "job.archived"
+    JOB_SNOOZED = "job.snoozed"
+    JOB_DROPPED = "job.dropped"
+    JOB_PARKED = "job.parked"
+    JOB_REQUEUED = "job.requeued"
+    JOB_LOST = "job.lost"
+    JOB_RESISTED = "job.resisted"
+    LEASE_LOST = "lease.lost"
+    ENDING_REFUSED = "ending.refused"
+    RESULT_REPLACED = "result.replaced"
+    LOOP_BLOCKED = "loop.blocked"
+    LOOP_STALLED = "loop.stalled"
+    TASKS_RELEASED = "tasks.released"
+    PICKLE_ACCEPTED = "pickle.accepted"

@@ -1,0 +1,49 @@
+"""The commands. Each prints for people, and JSON with --json; data goes to stdout, words about it to stderr.
+
+Exit codes: 0 fine, 1 the asked-for thing failed, 2 wrong usage or configuration, 3 a server is out of reach.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from jobsd.cli.config import config
+from jobsd.cli.enqueue import enqueue
+from jobsd.cli.history import history
+from jobsd.cli.jobs import jobs
+from jobsd.cli.migrate import migrate
+from jobsd.cli.queues import queues
+from jobsd.cli.run import dev
+from jobsd.cli.run import run as run_daemon
+from jobsd.errors import JobsdError
+
+app = typer.Typer(
+    name="jobsd",
+    help="An asyncio-native worker daemon: jobs on Redis or Valkey, every execution recorded in Postgres.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("run")(run_daemon)
+app.command("dev")(dev)
+app.command("enqueue")(enqueue)
+app.command("queues")(queues)
+app.add_typer(jobs, name="jobs")
+app.command("history")(history)
+app.command("migrate")(migrate)
+app.command("config")(config)
+
+
+def run() -> None:
+    """Run the command line; an error of ours is one message and its exit code, never a trace."""
+    try:
+        app()
+    except JobsdError as error:
+        sys.stderr.write(f"jobsd: {error}\n")
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)

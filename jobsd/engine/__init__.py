@@ -1,0 +1,14 @@
+"""The engine: leases a job, runs it, writes down what became of it.
+
+worker.py      the heart; read this first
+dispatcher.py  free slots to queues, then a claim         -> Lease
+shares.py      which queue gets which slot. Pure
+runner.py      the task under its limits                  -> Outcome
+decide.py      what the outcome means for the job. Pure   -> Transition
+endings.py     a transition as the row that is written    -> Ending
+finisher.py    the endings of the moment, written to Redis
+leases.py      the heartbeat: a thread that keeps leases alive and watches the loop
+keepers.py     takes back dead workers' jobs, releases parked ones, forgets old ones
+options.py     what can be set
+arq_worker.py  jobsd.Worker: arq's Worker on this engine; the only door for arq
+"""

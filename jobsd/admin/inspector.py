@@ -1,0 +1,132 @@
+"""Every question a person asks of the queues, and every order, in one place: commands and pages go through here."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from jobsd.clock import now_ms, utc_from_ms
+from jobsd.errors import InvalidOptionError, JobNotFoundError
+from jobsd.job import JobState
+from jobsd.store.codec import UndecodableError, decode_payload
+
+if TYPE_CHECKING:
+    from jobsd.store.jobs import Jobs
+
+_LISTABLE = (
+    JobState.PENDING,
+    JobState.SCHEDULED,
+    JobState.ACTIVE,
+    JobState.RETRY,
+    JobState.COMPLETED,
+    JobState.ARCHIVED,
+)
+
+
+@dataclass(frozen=True)
+class QueueFacts:
+    """Counts of jobs by state; ``processed`` and ``failed`` are totals; latency is the age of the oldest due job."""
+
+    queue: str
+    pending: int
+    active: int
+    scheduled: int
+    retry: int
+    parked: int
+    archived: int
+    completed: int
+    processed: int
+    failed: int
+    latency_ms: int
+    paused: bool
+
+
+class Inspector:
+    def __init__(self, jobs: Jobs) -> None:
+        self._jobs = jobs
+        self._looks = jobs.looks
+
+    async def queues(self) -> list[QueueFacts]:
+        """Return the facts of every queue that was ever used."""
+        return [await self._facts(queue) for queue in await self._looks.queues()]
+
+    async def _facts(self, queue: str) -> QueueFacts:
+        now = now_ms()
+        counts = await self._looks.counts(queue, now=now)
+        return QueueFacts(
+            queue=queue,
+            # What is due and leased stands in the same zset; the lease's end is in the future.
+            pending=counts.due,
+            active=counts.active,
+            scheduled=max(0, counts.future - counts.active - counts.retry),
+            retry=counts.retry,
+            parked=counts.parked,
+            archived=counts.archived,
+            completed=counts.completed,
+            processed=counts.processed,
+            failed=counts.failed,
+            latency_ms=max(0, now - counts.oldest) if counts.due and counts.oldest is not None else 0,
+            paused=counts.paused,
+        )
+
+    async def list(self, queue: str, state: JobState, *, limit: int) -> list[dict[str, Any]]:
+        """Return jobs in one state: waiting ones by due time, ended ones latest first. Raises InvalidOptionError."""
+        if state not in _LISTABLE:
+            raise InvalidOptionError(option="state", given=str(state), allowed=", ".join(_LISTABLE))
+        found = await self._looks.members(queue, state, now=now_ms(), limit=limit)
+        return [await self._line(queue, state, job_id, at) for job_id, at in found]
+
+    async def show(self, queue: str, job_id: str) -> dict[str, Any]:
+        """Return all that is known of one job. Raises JobNotFoundError."""
+        state = await self._looks.state(queue, job_id, now=now_ms())
+        if state is JobState.UNKNOWN:
+            raise JobNotFoundError(job_id=job_id)
+        facts: dict[str, Any] = {"id": job_id, "queue": queue, "state": str(state)}
+        payload, side = await self._stored(queue, state, job_id)
+        facts |= _described(payload)
+        names = {"n": "attempts", "f": "failures", "l": "losses", "x": "interruptions", "p": "progress", "due": "due"}
+        facts |= {name: side[short] for short, name in names.items() if short in side}
+        if error := side.get("e"):
+            facts["last error"] = f"{error[0]}: {error[1]}"
+        if trace := side.get("trace"):
+            facts["trace"] = trace
+        if "due" in facts:
+            facts["due"] = utc_from_ms(facts["due"]).isoformat()
+        return facts
+
+    async def retry(self, queue: str, job_id: str) -> bool:
+        """Run an archived job again, with a fresh count of retries; False if there is no such job."""
+        return await self._jobs.rerun(queue, job_id)
+
+    async def _line(self, queue: str, state: JobState, job_id: str, at: int) -> dict[str, Any]:
+        payload, side = await self._stored(queue, state, job_id)
+        error = side.get("e")
+        return {
+            "id": job_id,
+            "task": _described(payload).get("task"),
+            "at": utc_from_ms(at).astimezone().isoformat(sep=" ", timespec="seconds"),
+            "attempt": side.get("n", 0),
+            "message": f"{error[0]}: {error[1]}" if error else side.get("message"),
+        }
+
+    async def _stored(self, queue: str, state: JobState, job_id: str) -> tuple[bytes | None, dict[str, Any]]:
+        if state is JobState.ARCHIVED:
+            payload, info = await self._looks.dead(queue, job_id)
+            return payload, json.loads(info) if info else {}
+        if state is JobState.COMPLETED:
+            return await self._looks.result(job_id), {}
+        return await self._looks.payload(job_id), await self._looks.side(queue, job_id)
+
+
+def _described(payload: bytes | None) -> dict[str, Any]:
+    try:
+        job = decode_payload(payload)
+    except UndecodableError as error:
+        return {"task": None, "payload": str(error)}
+    return {
+        "task": job.task,
+        "args": json.dumps(job.args),
+        "kwargs": json.dumps(job.kwargs),
+        "enqueued": utc_from_ms(job.enqueued_at).isoformat(timespec="milliseconds"),
+    }

@@ -1,0 +1,72 @@
+"""jobsd jobs: list them, look at one, run an archived one again."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any
+
+import typer
+
+from jobsd.admin.inspector import Inspector
+from jobsd.cli.output import print_rows
+from jobsd.cli.servers import ConfigOption, JsonOption, redis_jobs
+from jobsd.errors import JobNotFoundError
+from jobsd.job import JobState
+
+jobs = typer.Typer(help="List jobs, look at one, run an archived one again.", no_args_is_help=True)
+
+QueueOption = Annotated[str, typer.Option("--queue", "-q", help="The queue.")]
+_LISTED = ("pending", "scheduled", "active", "retry", "completed", "archived")
+
+
+@jobs.command("ls")
+def ls(
+    state: Annotated[JobState, typer.Argument(help=", ".join(_LISTED))] = JobState.PENDING,
+    queue: QueueOption = "default",
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1000)] = 20,
+    config: ConfigOption = None,
+    *,
+    json_output: JsonOption = False,
+) -> None:
+    """List jobs of a queue in one state, the next due or the latest first."""
+
+    async def listed() -> list[dict[str, Any]]:
+        async with redis_jobs(config) as store:
+            return await Inspector(store).list(queue, state, limit=limit)
+
+    columns = ("id", "task", "at", "attempt", "message")
+    print_rows(asyncio.run(listed()), columns=columns, json_output=json_output, empty=f"no {state} job in {queue}")
+
+
+@jobs.command("show")
+def show(
+    job_id: str, queue: QueueOption = "default", config: ConfigOption = None, *, json_output: JsonOption = False
+) -> None:
+    """Show all that is known of one job."""
+
+    async def found() -> dict[str, Any]:
+        async with redis_jobs(config) as store:
+            return await Inspector(store).show(queue, job_id)
+
+    facts = asyncio.run(found())
+    if json_output:
+        print_rows([facts], columns=[], json_output=True, empty="")
+        return
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        text = str(value)
+        separator = "\n" if "\n" in text else ""
+        typer.echo(f"{name:<{width}}  {separator}{text}")
+
+
+@jobs.command("retry")
+def retry(job_id: str, queue: QueueOption = "default", config: ConfigOption = None) -> None:
+    """Run an archived job again, with a fresh count of retries."""
+
+    async def again() -> bool:
+        async with redis_jobs(config) as store:
+            return await Inspector(store).retry(queue, job_id)
+
+    if not asyncio.run(again()):
+        raise JobNotFoundError(job_id=job_id)
+    typer.echo(f"{job_id} is pending again")

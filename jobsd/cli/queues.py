@@ -1,0 +1,37 @@
+"""jobsd queues: how much waits where."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import asdict
+from typing import Any
+
+from jobsd.admin.inspector import Inspector
+from jobsd.cli.output import print_rows
+from jobsd.cli.servers import ConfigOption, JsonOption, redis_jobs
+
+_COLUMNS = (
+    "queue",
+    "pending",
+    "active",
+    "scheduled",
+    "retry",
+    "parked",
+    "archived",
+    "completed",
+    "processed",
+    "failed",
+    "latency_ms",
+    "paused",
+)
+
+
+def queues(config: ConfigOption = None, *, json_output: JsonOption = False) -> None:
+    """Show every queue and how many jobs it has in each state."""
+    rows = asyncio.run(_queues(config))
+    print_rows(rows, columns=_COLUMNS, json_output=json_output, empty="no queue was ever used")
+
+
+async def _queues(config: Any) -> list[dict[str, Any]]:
+    async with redis_jobs(config) as jobs:
+        return [asdict(queue) for queue in await Inspector(jobs).queues()]

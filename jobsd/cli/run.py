@@ -1,0 +1,110 @@
+"""jobsd run, jobsd dev: the daemon, with the servers it is told or with servers of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+import sys
+from pathlib import Path  # noqa: TC003 - typer reads it when the command is made
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from jobsd.cli.servers import ConfigOption, database_url, redis_url
+from jobsd.daemon.logs import configure_logs
+from jobsd.daemon.settings import load_settings
+from jobsd.embedded import Embedded
+from jobsd.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from jobsd.daemon.settings import Loaded, Settings
+
+TasksOption = Annotated[
+    list[str] | None, typer.Option("--tasks", "-t", metavar="MODULE", help="A module with tasks; may be repeated.")
+]
+QueuesOption = Annotated[
+    str | None, typer.Option("--queues", "-q", metavar="NAMES", help="Serve only these queues: critical,default")
+]
+
+
+def run(
+    config: ConfigOption = None,
+    tasks: TasksOption = None,
+    queues: QueuesOption = None,
+) -> None:
+    """Run a daemon against the configured Redis and Postgres."""
+    loaded = load_settings(config, tasks=tasks or None)
+    settings = _served(loaded.settings, queues)
+    configure_logs(settings.log.level, settings.log.format)
+    _forever(_run(loaded, settings))
+
+
+async def _run(loaded: Loaded, settings: Settings) -> None:
+    from jobsd.daemon.main import serve  # noqa: PLC0415 - the engine is not needed by the other commands
+
+    await serve(settings, redis_url=await redis_url(loaded), database_url=await database_url(loaded))
+
+
+def dev(
+    config: ConfigOption = None,
+    tasks: TasksOption = None,
+    state: Annotated[
+        Path | None, typer.Option("--state", metavar="DIR", help="Where the servers keep their data.")
+    ] = None,
+) -> None:
+    """Run a daemon with a Valkey and a Postgres of its own; a configured address replaces each."""
+    loaded = load_settings(config, tasks=tasks or None, state=state)
+    configure_logs(loaded.settings.log.level, loaded.settings.log.format)
+    _forever(_dev(loaded))
+
+
+async def _dev(loaded: Loaded) -> None:
+    from jobsd.daemon.main import serve  # noqa: PLC0415 - see _run
+
+    settings = loaded.settings
+    given_redis = settings.redis_url.get_secret_value() if settings.redis_url else None
+    given_database = settings.database_url.get_secret_value() if settings.database_url else None
+    own = Embedded(settings.state, valkey=given_redis is None, postgres=given_database is None)
+    async with own as servers_owner:
+        servers = servers_owner.servers
+        redis = given_redis or servers.redis_url
+        database = given_database or servers.database_url
+        assert redis is not None  # noqa: S101 - one of the two is always there
+        if given_database is None:
+            settings = settings.model_copy(update={"records": settings.records.model_copy(update={"migrate": "auto"})})
+        _tell_addresses(redis, database)
+        await serve(settings, redis_url=redis, database_url=database)
+
+
+def _tell_addresses(redis: str, database: str | None) -> None:
+    """Print what another shell needs to reach these servers."""
+    lines = [f"export JOBSD_REDIS_URL={shlex.quote(redis)}"]
+    if database:
+        lines.append(f"export JOBSD_DATABASE_URL={shlex.quote(database)}")
+    sys.stdout.write("# another shell reaches these servers with:\n" + "\n".join(lines) + "\n")
+    sys.stdout.flush()
+
+
+def _served(settings: Settings, queues: str | None) -> Settings:
+    if queues is None:
+        return settings
+    names = [name.strip() for name in queues.split(",") if name.strip()]
+    unknown = [name for name in names if name not in settings.queues]
+    if unknown or not names:
+        allowed = ", ".join(settings.queues)
+        raise SettingsError(
+            [f"--queues: {', '.join(unknown) or queues!r} is not among the configured queues: {allowed}"]
+        )
+    return settings.model_copy(update={"queues": {name: settings.queues[name] for name in names}})
+
+
+def _forever(main: Coroutine[Any, Any, None]) -> None:
+    """Run on uvloop where it is installed."""
+    try:
+        import uvloop  # noqa: PLC0415
+    except ModuleNotFoundError:
+        asyncio.run(main)
+    else:
+        uvloop.run(main)

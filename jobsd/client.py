@@ -1,0 +1,296 @@
+"""The client: enqueues jobs, and knows what became of them. Needs only redis and pydantic.
+
+Concurrent ``enqueue`` calls of one event loop travel together: whatever was called while a round trip
+was under way goes in the next, each call with its own answer and its own error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, ParamSpec, Self, TypeVar, cast, overload
+
+from jobsd.addresses import masked
+from jobsd.clock import monotonic, now_ms
+from jobsd.definition import Task, TaskCall
+from jobsd.errors import (
+    InvalidArgumentsError,
+    InvalidOptionError,
+    JobFailedError,
+    JobNotFoundError,
+    UnreachableError,
+)
+from jobsd.job import OPTION_NAMES, JobOptions, JobRequest, JobState
+from jobsd.store.codec import PAYLOAD_LIMIT_BYTES, decode_result, encode_payload
+from jobsd.store.connection import AWAY, connect
+from jobsd.store.ids import incarnation_of, new_id
+from jobsd.store.jobs import Jobs, NewJob
+from jobsd.store.keys import ID_ALLOWED, QUEUE_ALLOWED, is_job_id, is_queue_name
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterable, Iterable
+    from types import TracebackType
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_MOST_JOBS = 1000
+_MOST_BYTES = 8 * 1024 * 1024
+_TRIES = 3
+_PAUSE_S = 0.1
+_FIRST_POLL_S = 0.005
+_LONGEST_POLL_S = 0.25
+
+
+class JobRef(Generic[R]):
+    """What ``enqueue`` returns: the job's id, and the way to its state and result."""
+
+    __slots__ = ("_client", "duplicate", "id", "queue")
+
+    def __init__(self, client: Client, job_id: str, queue: str, *, duplicate: bool = False) -> None:
+        self._client = client
+        self.id = job_id
+        self.queue = queue
+        self.duplicate = duplicate
+        """True when another job has this id: nothing was stored, and the reference points to that one."""
+
+    async def status(self) -> JobState:
+        """Return where the job is now. Raises UnreachableError."""
+        return await self._client.state(self.queue, self.id)
+
+    async def progress(self) -> tuple[int, int] | None:
+        """Return (done, total) as the running task last told it, or None. Raises UnreachableError."""
+        return await self._client.progress(self.queue, self.id)
+
+    async def result(self, timeout: float | None = None) -> R:  # noqa: ASYNC109 - the caller's wish in seconds, like asyncio.wait_for
+        """Wait until the job has ended and return what its task returned.
+
+        Raises JobFailedError if it ended in the archive, JobNotFoundError if no trace of it is left,
+        TimeoutError after ``timeout`` seconds, UnreachableError.
+        """
+        return await self._client.wait_for_result(self.queue, self.id, timeout)
+
+    def __repr__(self) -> str:
+        return f"<job {self.id} in {self.queue!r}{', duplicate' if self.duplicate else ''}>"
+
+
+class _Waiting(NamedTuple):
+    job: NewJob
+    answer: asyncio.Future[bool]
+
+
+class Client:
+    """Enqueues jobs into the Redis or Valkey at ``url``.
+
+    ``payload_limit_bytes`` is the most that the JSON of one call may take. Use it as
+    ``async with Client(url) as jobs: await jobs.enqueue(…)``, or ``close()`` it yourself.
+    """
+
+    def __init__(self, url: str, *, shard: str = "main", payload_limit_bytes: int = PAYLOAD_LIMIT_BYTES) -> None:
+        self._url = url
+        self._limit = payload_limit_bytes
+        self._redis = connect(url)
+        self._jobs = Jobs(self._redis, shard=shard)
+        self._waiting: list[_Waiting] = []
+        self._sender: asyncio.Task[None] | None = None
+
+    @overload
+    async def enqueue(self, task: Task[P, R] | TaskCall[P, R], /, *args: P.args, **kwargs: P.kwargs) -> JobRef[R]: ...
+    @overload
+    async def enqueue(self, task: JobRequest[R], /) -> JobRef[R]: ...
+    @overload
+    async def enqueue(self, task: str, /, *args: Any, **kwargs: Any) -> JobRef[Any]: ...
+    async def enqueue(self, task: Any, /, *args: Any, **kwargs: Any) -> JobRef[Any]:
+        """Store one call of ``task`` and return its reference; a worker can see the job at once.
+
+        ``task`` is a task, a task with options (``task.opts(delay="5m")``), a job made before
+        (``task.job(…)``), or a task's name; by name, options are keywords with an underscore (``_delay="5m"``).
+
+        Raises EnqueueError (nothing was stored) or UnreachableError (it may have been).
+        """
+        job = self._encode(_request(task, args, kwargs))
+        stored = await self._store(job)
+        return JobRef(self, job.id, job.queue, duplicate=not stored)
+
+    async def enqueue_many(self, jobs: Iterable[JobRequest[R]] | AsyncIterable[JobRequest[R]]) -> list[JobRef[R]]:
+        """Store jobs (``task.job(…)``), 1,000 a round trip, and return their references in order.
+
+        Each thousand is stored whole or not at all; an error names no job of an earlier thousand.
+        """
+        references: list[JobRef[R]] = []
+        chunk: list[NewJob] = []
+        size = 0
+        async for request in _each(jobs):
+            job = self._encode(_ready(request))
+            chunk.append(job)
+            size += len(job.payload)
+            if len(chunk) == _MOST_JOBS or size > _MOST_BYTES:
+                references += await self._store_chunk(chunk)
+                chunk, size = [], 0
+        if chunk:
+            references += await self._store_chunk(chunk)
+        return references
+
+    def job(self, job_id: str, *, queue: str = "default") -> JobRef[Any]:
+        """Return a reference to a job that was enqueued elsewhere."""
+        return JobRef(self, job_id, queue)
+
+    async def state(self, queue: str, job_id: str) -> JobState:
+        return await self._reach(self._jobs.looks.state(queue, job_id, now=now_ms()))
+
+    async def progress(self, queue: str, job_id: str) -> tuple[int, int] | None:
+        found = (await self._reach(self._jobs.looks.side(queue, job_id))).get("p")
+        return (found[0], found[1]) if found else None
+
+    async def wait_for_result(self, queue: str, job_id: str, timeout_s: float | None) -> Any:
+        """See JobRef.result."""
+        started, pause = monotonic(), _FIRST_POLL_S
+        while True:
+            stored = await self._reach(self._jobs.looks.result(job_id))
+            if stored is not None:
+                return _open_result(job_id, stored)
+            # Looked at again after the state: a job may end between the two.
+            state = await self.state(queue, job_id)
+            if state is JobState.UNKNOWN and await self._reach(self._jobs.looks.result(job_id)) is None:
+                raise JobNotFoundError(job_id=job_id)
+            if timeout_s is not None and monotonic() - started + pause > timeout_s:
+                msg = f"job {job_id} is {state} after {timeout_s:g} s"
+                raise TimeoutError(msg)
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, _LONGEST_POLL_S)
+
+    async def close(self) -> None:
+        """Send what waits and close the connections."""
+        while self._sender is not None and not self._sender.done():
+            await asyncio.wait([self._sender])
+        await self._redis.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def _encode(self, request: JobRequest[Any]) -> NewJob:
+        options = request.options
+        if not is_queue_name(request.queue):
+            raise InvalidOptionError(option="queue", given=request.queue, allowed=QUEUE_ALLOWED)
+        if options.id is not None and not is_job_id(options.id):
+            raise InvalidOptionError(option="id", given=options.id, allowed=ID_ALLOWED)
+        fresh = new_id()
+        payload = encode_payload(
+            incarnation=incarnation_of(fresh),
+            task=request.task,
+            args=request.args,
+            kwargs=request.kwargs,
+            enqueued_at=now_ms(),
+            options=options.to_wire(),
+            limit_bytes=self._limit,
+        )
+        return NewJob(request.queue, options.id or fresh, options.when(), payload)
+
+    async def _store(self, job: NewJob) -> bool:
+        answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Waiting(job, answer))
+        if self._sender is None or self._sender.done():
+            self._sender = asyncio.create_task(self._send())
+        return await answer
+
+    async def _send(self) -> None:
+        while self._waiting:
+            batch = self._next_batch()
+            try:
+                answers = await self._store_once([waiting.job for waiting in batch])
+            except Exception as error:  # noqa: BLE001 - every caller gets the error of its own call
+                for waiting in batch:
+                    if not waiting.answer.done():
+                        waiting.answer.set_exception(error)
+                continue
+            for waiting, stored in zip(batch, answers, strict=True):
+                if not waiting.answer.done():
+                    waiting.answer.set_result(stored)
+
+    def _next_batch(self) -> list[_Waiting]:
+        size = 0
+        for n, waiting in enumerate(self._waiting):
+            size += len(waiting.job.payload)
+            if n and (n == _MOST_JOBS or size > _MOST_BYTES):
+                batch, self._waiting = self._waiting[:n], self._waiting[n:]
+                return batch
+        batch, self._waiting = self._waiting, []
+        return batch
+
+    async def _store_chunk(self, chunk: list[NewJob]) -> list[JobRef[Any]]:
+        answers = await self._store_once(chunk)
+        pairs = zip(chunk, answers, strict=True)
+        return [JobRef(self, job.id, job.queue, duplicate=not stored) for job, stored in pairs]
+
+    async def _store_once(self, jobs: list[NewJob]) -> list[bool]:
+        """Store the jobs, once, however often the answer is lost: the script knows them by their incarnation."""
+        for tried in range(_TRIES):
+            try:
+                return await self._jobs.enqueue(jobs)
+            except AWAY as error:
+                if tried == _TRIES - 1:
+                    raise self._unreachable(error) from error
+                await asyncio.sleep(_PAUSE_S * 2**tried)
+        raise AssertionError  # the last try returns or raises
+
+    async def _reach(self, call: Any) -> Any:
+        try:
+            return await call
+        except AWAY as error:
+            raise self._unreachable(error) from error
+
+    def _unreachable(self, error: Exception) -> UnreachableError:
+        return UnreachableError(server="Redis", url=masked(self._url), cause=str(error) or repr(error))
+
+
+def _open_result(job_id: str, stored: bytes) -> Any:
+    result = decode_result(stored)
+    if result.success:
+        return result.value
+    raise JobFailedError(job_id=job_id, message=result.message, error_type=result.error_type)
+
+
+async def _each(jobs: Any) -> AsyncGenerator[Any]:
+    if hasattr(jobs, "__aiter__"):
+        async for job in jobs:
+            yield job
+    else:
+        for job in jobs:
+            yield job
+
+
+def _request(task: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> JobRequest[Any]:
+    if isinstance(task, str):
+        return _request_by_name(task, args, kwargs)
+    if isinstance(task, Task | TaskCall):
+        return cast("JobRequest[Any]", task.job(*args, **kwargs))
+    request = _ready(task)
+    if args or kwargs:
+        raise InvalidArgumentsError(task=request.task, problem="a job has its arguments already")
+    return request
+
+
+def _ready(job: Any) -> JobRequest[Any]:
+    if not isinstance(job, JobRequest):
+        raise InvalidOptionError(option="task", given=job, allowed="a task, task.opts(…), task.job(…) or a task's name")
+    return cast("JobRequest[Any]", job)
+
+
+def _request_by_name(task: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> JobRequest[Any]:
+    if not task:
+        raise InvalidOptionError(option="task", given=task, allowed="a task's name")
+    given: dict[str, Any] = {}
+    for name in [name for name in kwargs if name.startswith("_")]:
+        if name[1:] not in OPTION_NAMES:
+            near = difflib.get_close_matches(name[1:], OPTION_NAMES, 1)
+            hint = f"; did you mean _{near[0]}?" if near else ""
+            allowed = ", ".join(f"_{option}" for option in OPTION_NAMES) + hint
+            raise InvalidOptionError(option=name, given=kwargs[name], allowed=allowed)
+        given[name[1:]] = kwargs.pop(name)
+    options = JobOptions(**given)
+    return JobRequest(task, args, kwargs, options.queue or "default", options)

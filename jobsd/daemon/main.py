@@ -1,0 +1,176 @@
+"""The daemon's process: the only place that assembles the parts, starts them in order and stops them in order.
+
+start   settings, tasks, ledger's schema, Redis; then the recorder and the worker
+stop    the worker takes no more jobs, runs dry or hands back; the recorder writes what is left; pools close
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import signal
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any
+
+from jobsd.addresses import masked
+from jobsd.client import Client
+from jobsd.daemon.tasks import import_tasks
+from jobsd.engine.worker import Worker
+from jobsd.errors import UnreachableError
+from jobsd.events import Event
+from jobsd.logger import log
+from jobsd.records.migrate import ensure_schema
+from jobsd.records.pool import open_pool, open_task_pool
+from jobsd.relay.recorder import Recorder
+from jobsd.service import backoff_s
+from jobsd.store.connection import AWAY, connect
+from jobsd.store.record_stream import RecordStream
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from jobsd.daemon.settings import Settings
+    from jobsd.definition import Task
+    from jobsd.records.pool import Pool
+
+_RECORDS_DRAIN_S = 5.0
+_STREAM_TIMEOUT_S = 10.0  # above the stream's blocking read
+
+
+async def serve(settings: Settings, *, redis_url: str, database_url: str | None) -> None:
+    """Run a daemon until SIGTERM or SIGINT. Raises ConfigurationError or SchemaError before anything runs."""
+    tasks = import_tasks(settings.tasks)
+    stop = _Stop()
+    async with AsyncExitStack() as stack:
+        stack.enter_context(stop)
+        shared: dict[str, Any] = {}
+        recorder = None
+        if database_url is None:
+            log.warning(
+                Event.RECORDS_DISABLED,
+                consequence="jobs run; no execution is recorded",
+                remedy="set JOBSD_DATABASE_URL",
+            )
+        else:
+            pool = await open_pool(database_url)
+            stack.push_async_callback(pool.close)
+            await _check_schema(pool, settings)
+            shared["db"] = await open_task_pool(database_url)
+            stack.push_async_callback(shared["db"].close)
+            recorder = await _open_recorder(stack, redis_url, pool, settings)
+        if not await _redis_answers(redis_url, stop):
+            return
+        shared["client"] = client = Client(redis_url)
+        stack.push_async_callback(client.close)
+        await _run(settings, redis_url, tasks, shared, recorder, stop)
+    log.info(Event.DAEMON_STOPPED)
+
+
+async def _run(
+    settings: Settings,
+    redis_url: str,
+    tasks: Mapping[str, Task[..., Any]],
+    shared: dict[str, Any],
+    recorder: Recorder | None,
+    stop: _Stop,
+) -> None:
+    worker = Worker(redis_url, tasks, settings.queues, settings.worker, records=recorder is not None, shared=shared)
+    stop.calls(worker.stop)
+    recording = None if recorder is None else asyncio.create_task(recorder.run())
+    log.info(
+        Event.DAEMON_STARTED,
+        worker=worker.id,
+        redis=masked(redis_url),
+        queues={name: queue.weight for name, queue in settings.queues.items()},
+        tasks=len(tasks),
+        concurrency=settings.worker.concurrency,
+        records=recorder is not None,
+    )
+    try:
+        await worker.run()
+    finally:
+        if recorder is not None and recording is not None:
+            recorder.stop()
+            await recording
+            await recorder.drain(_RECORDS_DRAIN_S)
+
+
+async def _check_schema(pool: Pool, settings: Settings) -> None:
+    """Refuse to start on a schema that is missing or newer. Postgres away is no reason: records wait in Redis."""
+    try:
+        await ensure_schema(pool, settings.records.migrate)
+    except UnreachableError:
+        return  # the recorder says so, and tries until it answers
+
+
+async def _open_recorder(stack: AsyncExitStack, redis_url: str, pool: Pool, settings: Settings) -> Recorder:
+    redis = connect(redis_url, call_timeout_s=_STREAM_TIMEOUT_S, connections=4)
+    stack.push_async_callback(redis.aclose)
+    return Recorder(RecordStream(redis, _consumer()), pool, migrate=settings.records.migrate)
+
+
+async def _redis_answers(url: str, stop: _Stop) -> bool:
+    """Wait until Redis answers; say once that it does not. False if the daemon was told to stop meanwhile."""
+    redis = connect(url, connections=1)
+    failures = 0
+    try:
+        while not stop.requested.is_set():
+            try:
+                await redis.ping()  # pyright: ignore[reportUnknownMemberType]
+            except AWAY as error:
+                failures += 1
+                if failures == 1:
+                    log.warning(
+                        Event.REDIS_UNREACHABLE,
+                        url=masked(url),
+                        cause=str(error),
+                        consequence="trying until it answers",
+                    )
+                await stop.within(backoff_s(failures))
+            else:
+                if failures:
+                    log.info(Event.REDIS_CONNECTED, url=masked(url))
+                return True
+    finally:
+        await redis.aclose()
+    return False
+
+
+class _Stop:
+    """SIGTERM and SIGINT as one request; each further signal repeats it."""
+
+    def __init__(self) -> None:
+        self.requested = asyncio.Event()
+        self._callback: Any = None
+
+    def calls(self, callback: Any) -> None:
+        self._callback = callback
+        if self.requested.is_set():
+            callback()
+
+    async def within(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self.requested.wait()
+        except TimeoutError:
+            return
+
+    def __enter__(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._signal)
+
+    def __exit__(self, *_: object) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+    def _signal(self) -> None:
+        self.requested.set()
+        if self._callback is not None:
+            self._callback()
+
+
+def _consumer() -> str:
+    return f"{os.getpid()}-{secrets.token_hex(3)}"

@@ -1,0 +1,47 @@
+"""Imports the modules that define the tasks."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jobsd.definition import registry
+from jobsd.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from jobsd.definition import Task
+
+
+class NoTasksError(ConfigurationError):
+    """There is nothing that the daemon could run."""
+
+
+class TaskImportError(ConfigurationError):
+    def __init__(self, *, module: str, cause: BaseException) -> None:
+        super().__init__(f"tasks: module {module!r} cannot be imported: {type(cause).__name__}: {cause}")
+
+
+def import_tasks(modules: Sequence[str]) -> Mapping[str, Task[..., Any]]:
+    """Import ``modules``, found from the current folder too, and return every task they defined.
+
+    Raises NoTasksError or TaskImportError.
+    """
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except ConfigurationError:
+            raise
+        except Exception as error:
+            raise TaskImportError(module=module, cause=error) from error
+    if not registry:
+        what = f"{', '.join(modules)} define no task" if modules else "no module with tasks is named"
+        msg = f'{what}; name yours in jobsd.toml (tasks = ["my_tasks"]), in JOBSD_TASKS or with --tasks'
+        raise NoTasksError(msg)
+    return registry

@@ -1,0 +1,183 @@
+"""@task, and the registry of the tasks that were defined."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
+
+from jobsd.duration import duration_ms
+from jobsd.errors import InvalidArgumentsError, InvalidOptionError, TaskDefinitionError
+from jobsd.job import NO_OPTIONS, JobOptions, JobRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from datetime import datetime, timedelta
+
+    from jobsd.arguments import Arguments
+    from jobsd.delays import Backoff
+
+P = ParamSpec("P")
+R = TypeVar("R")
+C = TypeVar("C")
+
+_NAME = re.compile(r"[A-Za-z0-9_.:<>-]{1,200}")
+
+registry: dict[str, Task[..., Any]] = {}
+"""Every task of this process, by name."""
+
+
+class Task(Generic[P, R]):
+    """A named async function and its options. Calling it calls the function."""
+
+    __slots__ = ("_arguments", "backoff", "function", "name", "queue", "retries", "timeout_ms")
+
+    def __init__(
+        self,
+        function: Callable[..., Coroutine[Any, Any, R]],
+        name: str,
+        *,
+        queue: str = "default",
+        timeout_ms: int | None = None,
+        retries: int | None = None,
+        backoff: Backoff | None = None,
+    ) -> None:
+        self.function = function
+        self.name = name
+        self.queue = queue
+        self.timeout_ms = timeout_ms
+        self.retries = retries
+        self.backoff = backoff
+        self._arguments: Arguments | None = None
+
+    @property
+    def arguments(self) -> Arguments:
+        """The function's signature, ready to validate. Built at first use: it resolves annotations."""
+        if self._arguments is None:
+            from jobsd.arguments import Arguments  # noqa: PLC0415 - pydantic is not needed to define a task
+
+            try:
+                self._arguments = Arguments(self.function)
+            except Exception as error:
+                raise TaskDefinitionError(
+                    task=self.name, problem=f"its annotations cannot be resolved: {error}"
+                ) from error
+        return self._arguments
+
+    def __call__(self, ctx: Any, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+        return self.function(ctx, *args, **kwargs)
+
+    def job(self, *args: P.args, **kwargs: P.kwargs) -> JobRequest[R]:
+        """Return the call as a value, for ``enqueue_many``. Raises InvalidArgumentsError."""
+        return self._request(NO_OPTIONS, args, kwargs)
+
+    def opts(
+        self,
+        *,
+        queue: str | None = None,
+        delay: str | timedelta | None = None,
+        at: datetime | None = None,
+        timeout: str | timedelta | None = None,
+        retries: int | None = None,
+        backoff: Backoff | None = None,
+        id: str | None = None,  # noqa: A002 - the word that callers know
+    ) -> TaskCall[P, R]:
+        """Return the task with options for one call; the call's options go before the task's.
+
+        ``delay`` is a duration from now by the server's clock, ``at`` an aware datetime, ``timeout`` the
+        longest run of one attempt, ``retries`` the runs after the first that failures may cost, ``id`` an
+        id of your own (at most one live job has it). Raises InvalidOptionError.
+        """
+        return TaskCall(
+            self,
+            JobOptions(queue=queue, delay=delay, at=at, timeout=timeout, retries=retries, backoff=backoff, id=id),
+        )
+
+    def _request(self, options: JobOptions, args: tuple[Any, ...], kwargs: dict[str, Any]) -> JobRequest[R]:
+        try:
+            self.arguments.validate(args, kwargs)
+        except ValueError as error:
+            raise InvalidArgumentsError(task=self.name, problem=str(error)) from None
+        return JobRequest(self.name, args, kwargs, options.queue or self.queue, options)
+
+    def __repr__(self) -> str:
+        return f"<task {self.name!r}>"
+
+
+class TaskCall(Generic[P, R]):
+    """A task with the options of one call: what ``task.opts(…)`` returns and ``enqueue`` takes."""
+
+    __slots__ = ("_options", "_task")
+
+    def __init__(self, task: Task[P, R], options: JobOptions) -> None:
+        self._task = task
+        self._options = options
+
+    def job(self, *args: P.args, **kwargs: P.kwargs) -> JobRequest[R]:
+        return self._task._request(self._options, args, kwargs)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - two halves of one thing
+
+
+def task(
+    name: str | None = None,
+    *,
+    queue: str = "default",
+    timeout: str | timedelta | None = None,
+    retries: int | None = None,
+    backoff: Backoff | None = None,
+) -> Callable[[Callable[Concatenate[C, P], Coroutine[Any, Any, R]]], Task[P, R]]:
+    """Declare an async function as a task. Its first parameter is the context.
+
+    ``name`` is what travels in the job (default: module and function name); ``timeout`` the longest run
+    of one attempt; ``retries`` how many runs after the first failures may cost; ``backoff`` the wait in
+    between. What is not given is the worker's setting. Raises TaskDefinitionError.
+    """
+
+    def define(function: Callable[Concatenate[C, P], Coroutine[Any, Any, R]]) -> Task[P, R]:
+        named = name or f"{function.__module__}.{function.__qualname__}"
+        _check_function(named, function)
+        try:
+            options = JobOptions(queue=queue, timeout=timeout, retries=retries, backoff=backoff)
+        except InvalidOptionError as error:
+            raise TaskDefinitionError(task=named, problem=str(error)) from None
+        defined = Task[P, R](
+            function,
+            named,
+            queue=queue,
+            timeout_ms=None if options.timeout is None else duration_ms(options.timeout),
+            retries=retries,
+            backoff=backoff,
+        )
+        _register(defined)
+        return defined
+
+    if callable(name):  # @task without parentheses
+        raise TaskDefinitionError(task=getattr(name, "__name__", "?"), problem="write @task() with parentheses")
+    return define
+
+
+def _check_function(name: str, function: Callable[..., Any]) -> None:
+    if not _NAME.fullmatch(name):
+        raise TaskDefinitionError(task=name, problem="a name has 1 to 200 of A-Z a-z 0-9 _ . : -")
+    if not inspect.iscoroutinefunction(function):
+        raise TaskDefinitionError(task=name, problem="it must be an async function (async def)")
+    parameters = list(inspect.signature(function).parameters.values())
+    if not parameters or parameters[0].kind not in {
+        inspect.Parameter.POSITIONAL_ONLY,
+        inspect.Parameter.POSITIONAL_OR_KEYWORD,
+    }:
+        raise TaskDefinitionError(task=name, problem="its first parameter must be the context: async def f(ctx, …)")
+    for parameter in parameters[1:]:
+        if parameter.name.startswith("_"):
+            problem = f"parameter {parameter.name!r} begins with an underscore; those are options of enqueue()"
+            raise TaskDefinitionError(task=name, problem=problem)
+
+
+def _register(defined: Task[..., Any]) -> None:
+    known = registry.get(defined.name)
+    if known is not None and _place(known) != _place(defined):
+        raise TaskDefinitionError(task=defined.name, problem=f"defined twice: {_place(known)} and {_place(defined)}")
+    registry[defined.name] = defined
+
+
+def _place(defined: Task[..., Any]) -> str:
+    return f"{defined.function.__module__}.{defined.function.__qualname__}"

@@ -1,0 +1,75 @@
+"""How long a job waits after a failure."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from jobsd.duration import duration_ms
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+Kind = Literal["exponential", "fixed", "linear"]
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """A delay curve; made by ``exponential``, ``fixed`` or ``linear``."""
+
+    kind: Kind
+    base_ms: int
+    factor: float
+    cap_ms: int
+    jitter: bool
+
+    def longest_ms(self, failures: int) -> int:
+        """Return the delay after failure number ``failures`` (1 is the first), before jitter."""
+        if self.kind == "fixed":
+            return self.base_ms
+        if self.kind == "linear":
+            return min(self.base_ms * failures, self.cap_ms)
+        # 64 doublings are beyond every cap; the bound keeps the float finite.
+        return int(min(self.base_ms * self.factor ** min(failures - 1, 64), self.cap_ms))
+
+    def delay_ms(self, failures: int) -> int:
+        """Return the delay in ms, with full jitter: anywhere from 0 to the curve.
+
+        Source: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
+        """
+        longest = self.longest_ms(failures)
+        return random.randint(0, longest) if self.jitter else longest
+
+    def to_wire(self) -> list[Any]:
+        return [self.kind, self.base_ms, self.factor, self.cap_ms, self.jitter]
+
+    @classmethod
+    def from_wire(cls, wire: list[Any]) -> Backoff:
+        return cls(*wire)
+
+
+def exponential(
+    base: str | timedelta = "10s", *, factor: float = 4, cap: str | timedelta = "1h", jitter: bool = True
+) -> Backoff:
+    """Return ``base``, ``base x factor``, ``base x factor²`` … up to ``cap``.
+
+    The defaults outlast an outage: 10 s, 40 s, 2m40s, 10m40s, 42m40s.
+    """
+    if factor < 1:
+        msg = f"factor is {factor}; it must be 1 or more"
+        raise ValueError(msg)
+    return Backoff("exponential", duration_ms(base), factor, duration_ms(cap), jitter)
+
+
+def fixed(delay: str | timedelta, *, jitter: bool = False) -> Backoff:
+    """Return the same delay after every failure."""
+    return Backoff("fixed", duration_ms(delay), 1, duration_ms(delay), jitter)
+
+
+def linear(step: str | timedelta, *, cap: str | timedelta = "1h", jitter: bool = True) -> Backoff:
+    """Return ``step``, ``2 x step``, ``3 x step`` … up to ``cap``."""
+    return Backoff("linear", duration_ms(step), 1, duration_ms(cap), jitter)
+
+
+DEFAULT = exponential()

@@ -1,0 +1,58 @@
+"""One run of one job, as the worker holds it while it lasts."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from jobsd.clock import monotonic
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from jobsd.definition import Task
+    from jobsd.engine.decide import Policy
+    from jobsd.store.codec import Payload
+    from jobsd.store.jobs import Lease
+
+
+class Stop(Enum):
+    """Why a running function was cancelled: the reason is a value, so that it is never guessed."""
+
+    TIMEOUT = "timeout"
+    SHUTDOWN = "shutdown"
+    LEASE_LOST = "lease lost"
+
+
+class Attempt:
+    """Slotted and mutable: it lives on the path of every job."""
+
+    __slots__ = ("began", "lease", "payload", "policy", "resisting", "running", "runs_in", "stop", "task", "timeout_ms")
+
+    def __init__(self, lease: Lease) -> None:
+        self.lease = lease
+        self.began = monotonic()
+        self.payload: Payload | None = None
+        self.task: Task[..., object] | None = None
+        self.policy: Policy | None = None
+        self.timeout_ms = 0
+        self.runs_in: asyncio.Task[None] | None = None
+        self.running = False
+        self.stop: Stop | None = None
+        self.resisting = False
+
+    @property
+    def now(self) -> int:
+        """Epoch ms by the server's clock: the claim's instant and what has passed since."""
+        return self.lease.started_at + int((monotonic() - self.began) * 1000)
+
+    def cancel(self, reason: Stop) -> None:
+        """Cancel the function, once; the first reason counts.
+
+        One that has not begun yet sees the reason when it does: a task cancelled before its first step
+        would end without a word.
+        """
+        if self.stop is None:
+            self.stop = reason
+            if self.running and self.runs_in is not None:
+                self.runs_in.cancel()

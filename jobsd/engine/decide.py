@@ -1,0 +1,69 @@
+"""What an outcome means for the job. Pure."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from jobsd.delays import Backoff  # noqa: TC001 - a NamedTuple's field
+from jobsd.outcome import (
+    Archive,
+    Complete,
+    Dropped,
+    Failed,
+    Interrupted,
+    LeaseLost,
+    LetGo,
+    Outcome,
+    Park,
+    Remove,
+    Requeue,
+    RetryAt,
+    ScheduleAt,
+    Snoozed,
+    Succeeded,
+    TimedOut,
+    Transition,
+    UnknownTask,
+)
+
+
+class Policy(NamedTuple):
+    """How a job is retried: ``failures`` is how many it had before this attempt."""
+
+    failures: int
+    retries: int
+    backoff: Backoff
+
+
+def decide(policy: Policy, outcome: Outcome, *, now: int) -> Transition:
+    """Choose the one transition this outcome leads to. ``now`` is epoch ms by the server's clock."""
+    match outcome:
+        case Succeeded(result):
+            return Complete(result)
+        case Failed(message=message, for_good=True):
+            return Archive(message)
+        case Failed(message=message, delay_ms=delay_ms):
+            return _retry_or_archive(policy, message, delay_ms, now)
+        case TimedOut(limit_ms=limit_ms):
+            return _retry_or_archive(policy, timed_out_message(limit_ms), None, now)
+        case Snoozed(delay_ms):
+            return ScheduleAt(now + delay_ms)
+        case Dropped():
+            return Remove()
+        case Interrupted():
+            return Requeue()
+        case UnknownTask(name):
+            return Park(f"task:{name}")
+        case LeaseLost():
+            return LetGo()
+
+
+def timed_out_message(limit_ms: int) -> str:
+    return f"timed out after {limit_ms / 1000:g} s"
+
+
+def _retry_or_archive(policy: Policy, cause: str, delay_ms: int | None, now: int) -> Transition:
+    failures = policy.failures + 1
+    if failures > policy.retries:
+        return Archive(cause)
+    return RetryAt(now + (policy.backoff.delay_ms(failures) if delay_ms is None else delay_ms))

@@ -1,0 +1,125 @@
+"""Free slots to queues, then a claim: the loop that feeds a worker."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Protocol
+
+from jobsd.duration import duration_ms
+from jobsd.engine.shares import Shares
+from jobsd.service import Service
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from jobsd.engine.options import QueueOptions, WorkerOptions
+    from jobsd.engine.waker import Waker
+    from jobsd.store.jobs import Jobs, Lease
+
+_MOST_LEASES = 500
+_ARQ_POLL_S = 0.5  # arq's clients send no wake-up
+_TIMER_S = 0.0005  # timers are this coarse: a little late costs less than a claim that is too early
+
+
+class Desk(Protocol):
+    """The worker, as its dispatcher sees it."""
+
+    @property
+    def free_slots(self) -> int: ...
+    def start(self, lease: Lease) -> None: ...
+    async def settled(self) -> None: ...
+
+
+class Dispatcher(Service):
+    """Claims for free slots; sleeps when nothing is due.
+
+    A claim whose answer did not come is sent again with the same number, and answered with the same leases.
+    """
+
+    def __init__(
+        self,
+        jobs: Jobs,
+        worker: str,
+        queues: Mapping[str, QueueOptions],
+        options: WorkerOptions,
+        waker: Waker,
+        desk: Desk,
+        *,
+        records: bool,
+    ) -> None:
+        super().__init__()
+        self._jobs = jobs
+        self._worker = worker
+        self._shares = Shares({name: queue.weight for name, queue in queues.items()})
+        self._lease_ms = duration_ms(options.lease)
+        self._max_losses = options.max_losses
+        self._poll_s = options.poll.total_seconds()
+        if any(":" in queue for queue in queues):
+            self._poll_s = min(self._poll_s, _ARQ_POLL_S)
+        self._waker = waker
+        self._desk = desk
+        self._records = records
+        self._slot = asyncio.Event()
+        self._number = 0
+        self.unanswered = False
+        """A claim was sent and its answer has not come: there may be leases that nobody runs."""
+        self.idle = False
+        """The last claim left slots free: nothing more is due."""
+        self.next_due: int | None = None
+
+    def slot_freed(self) -> None:
+        self._slot.set()
+
+    def stop(self) -> None:
+        super().stop()
+        self._slot.set()
+        self._waker.poke()
+
+    async def tick(self) -> float | None:
+        slots = min(self._desk.free_slots, _MOST_LEASES)
+        if slots <= 0:
+            await self._wait_for_slot()
+            return None
+        if self.failures:
+            # Back after an outage: first the endings and the heartbeat, then new work.
+            await self._desk.settled()
+        self._waker.take()
+        now = await self.claim(slots)
+        if now is not None and not self.stopping:
+            await self._sleep_until_due(now)
+        return None
+
+    async def claim(self, slots: int) -> int | None:
+        """Claim once and start what came. Return the server's time if nothing more is due, else None."""
+        plan = self._shares.plan(slots)
+        if not self.unanswered:
+            self._number += 1
+            self.unanswered = True
+        claimed = await self._jobs.claim(
+            self._worker,
+            self._number,
+            plan,
+            slots=slots,
+            lease_ms=self._lease_ms,
+            max_losses=self._max_losses,
+            records=self._records,
+        )
+        self.unanswered = False
+        self._shares.settle(plan, claimed.leases)
+        for lease in claimed.leases:
+            self._desk.start(lease)
+        self.next_due = claimed.next_due
+        self.idle = len(claimed.leases) < slots and (claimed.next_due is None or claimed.next_due > claimed.now)
+        return claimed.now if self.idle else None
+
+    async def _wait_for_slot(self) -> None:
+        if base := self._waker.take():
+            await self._jobs.wake(self._jobs.queue_of(base))
+        self._slot.clear()
+        await self._slot.wait()
+
+    async def _sleep_until_due(self, now: int) -> None:
+        pause = self._poll_s
+        if self.next_due is not None:
+            pause = min(pause, (self.next_due - now) / 1000 + _TIMER_S)
+        await self._waker.wait(pause)

@@ -1,0 +1,232 @@
+"""A transition as the row that finish.lua writes: the result, what is noted of the job, and its record."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import PydanticSerializationError, to_json
+
+from jobsd.duration import duration_ms
+from jobsd.engine.decide import timed_out_message
+from jobsd.events import Event
+from jobsd.execution import Execution
+from jobsd.logger import log
+from jobsd.outcome import (
+    Archive,
+    Complete,
+    Dropped,
+    Failed,
+    Interrupted,
+    LeaseLost,
+    LetGo,
+    Outcome,
+    Park,
+    Remove,
+    Requeue,
+    RetryAt,
+    ScheduleAt,
+    Snoozed,
+    Succeeded,
+    TimedOut,
+    Transition,
+    UnknownTask,
+)
+from jobsd.store.jobs import Ending
+
+if TYPE_CHECKING:
+    from jobsd.engine.attempt import Attempt
+    from jobsd.engine.options import WorkerOptions
+    from jobsd.store.codec import Codec
+
+RESULT_LIMIT = 256 * 1024
+LEDGER_LIMIT = 64 * 1024
+_REPR_LIMIT = 1024
+_FAILED_RESULT_MS = 3_600_000
+
+
+class Endings:
+    """Makes the endings of one worker."""
+
+    def __init__(self, worker: str, options: WorkerOptions, codec: Codec, *, records: bool) -> None:
+        self._worker = worker
+        self._codec = codec
+        self._records = records
+        self._keep_ms = duration_ms(options.keep_completed) if options.keep_completed_count else 0
+        self._warned: set[str] = set()
+
+    def make(self, attempt: Attempt, outcome: Outcome, transition: Transition) -> Ending | None:
+        """Return the row, or None where there is nothing to write."""
+        lease, now = attempt.lease, attempt.now
+        match transition:
+            case Complete(value):
+                value, result = self._result(attempt, value, now)
+                return Ending(
+                    lease, "C", self._keep_ms, "", result, self._record(attempt, outcome, "completed", now, value)
+                )
+            case RetryAt(at_ms):
+                side = self._side(attempt, outcome, "f")
+                return Ending(lease, "R", at_ms, side, b"", self._record(attempt, outcome, "retry", now))
+            case ScheduleAt(at_ms):
+                side = self._side(attempt, outcome, None)
+                return Ending(lease, "S", at_ms, side, b"", self._record(attempt, outcome, "scheduled", now))
+            case Requeue():
+                side = self._side(attempt, outcome, "x")
+                return Ending(lease, "Q", lease.due, side, b"", self._record(attempt, outcome, "requeued", now))
+            case Archive():
+                record = self._record(attempt, outcome, "archived", now)
+                return Ending(
+                    lease,
+                    "A",
+                    _FAILED_RESULT_MS,
+                    self._info(attempt, outcome),
+                    self._failure(attempt, outcome, now),
+                    record,
+                )
+            case Remove():
+                return Ending(lease, "D", 0, "", b"", self._record(attempt, outcome, "removed", now))
+            case Park(reason):
+                return Ending(lease, "P", lease.due, reason, b"", b"")  # it never started: no record
+            case LetGo():
+                return None
+
+    def _result(self, attempt: Attempt, value: Any, now: int) -> tuple[Any, bytes]:
+        """Return the result as the ledger and as Redis keep it. A result never fails a job."""
+        assert attempt.payload is not None  # noqa: S101 - only a decoded job has run
+        try:
+            stored = self._codec.result(attempt.lease, attempt.payload, success=True, value=value, finished_at=now)
+        except (PydanticSerializationError, ValueError, RecursionError, TypeError) as error:
+            cause = f"it is not JSON: {error}"
+        else:
+            if len(stored) <= RESULT_LIMIT or value is None:
+                return value, stored if self._keep_ms else b""
+            cause = f"it is {len(stored):,} bytes; the limit is {RESULT_LIMIT:,}"
+        if attempt.payload.task not in self._warned:
+            self._warned.add(attempt.payload.task)
+            log.warning(Event.RESULT_REPLACED, task=attempt.payload.task, job_id=attempt.lease.id, cause=cause)
+        value = {"repr": _short_repr(value), "replaced": cause}
+        stored = self._codec.result(attempt.lease, attempt.payload, success=True, value=value, finished_at=now)
+        return value, stored if self._keep_ms else b""
+
+    def _failure(self, attempt: Attempt, outcome: Outcome, now: int) -> bytes:
+        if attempt.payload is None:
+            return b""
+        kind, message, _ = _told(outcome)
+        error = {"type": kind, "message": message}
+        return self._codec.result(attempt.lease, attempt.payload, success=False, value=error, finished_at=now)
+
+    def _side(self, attempt: Attempt, outcome: Outcome, counter: str | None) -> bytes:
+        facts = _noted(attempt)
+        facts["n"] = attempt.lease.attempt
+        if counter is not None:
+            facts[counter] = facts.get(counter, 0) + 1
+        kind, message, _ = _told(outcome)
+        if counter == "f":
+            facts["e"] = [kind, message]
+        facts.pop("p", None)
+        return to_json(facts)
+
+    def _info(self, attempt: Attempt, outcome: Outcome) -> bytes:
+        """Return what the archive keeps beside the payload."""
+        facts = _noted(attempt)
+        kind, message, trace = _told(outcome)
+        facts.pop("p", None)
+        facts |= {
+            "n": attempt.lease.attempt,
+            "f": facts.get("f", 0) + 1,
+            "e": [kind, message],
+            "outcome": _name(outcome),
+            "message": message,
+            "trace": trace,
+            "due": attempt.lease.due,
+        }
+        return to_json(facts)
+
+    def _record(self, attempt: Attempt, outcome: Outcome, transition: str, now: int, result: Any = None) -> bytes:
+        if not self._records:
+            return b""
+        lease, payload = attempt.lease, attempt.payload
+        kind, message, trace = _told(outcome)
+        args: Any = None
+        if payload is not None:
+            args = {"args": payload.args, "kwargs": payload.kwargs}
+            if len(lease.payload or b"") > LEDGER_LIMIT:
+                args = _cut(to_json(args))
+        if result is not None:
+            encoded = to_json(result, serialize_unknown=True)
+            if len(encoded) > LEDGER_LIMIT:
+                result = _cut(encoded)
+        return to_json(
+            Execution(
+                lease.id,
+                payload.incarnation if payload else None,
+                payload.task if payload else "<unknown>",
+                lease.queue,
+                lease.attempt,
+                _name(outcome),
+                transition,
+                payload.enqueued_at if payload else None,
+                lease.due,
+                lease.started_at,
+                now,
+                self._worker,
+                message,
+                kind,
+                trace,
+                args,
+                result,
+            ),
+            serialize_unknown=True,
+        )
+
+
+def _noted(attempt: Attempt) -> dict[str, Any]:
+    side = attempt.lease.side
+    return json.loads(side) if side else {}
+
+
+def _cut(encoded: bytes) -> dict[str, Any]:
+    return {"cut": True, "bytes": len(encoded), "head": encoded[:_REPR_LIMIT].decode(errors="replace")}
+
+
+def _short_repr(value: object) -> str:
+    try:
+        text = repr(value)
+    except Exception as error:  # noqa: BLE001 - a __repr__ of the user's may raise anything
+        text = f"(no repr: {error!r})"
+    return text if len(text) <= _REPR_LIMIT else text[:_REPR_LIMIT] + "… (cut)"
+
+
+def _name(outcome: Outcome) -> str:
+    match outcome:
+        case Succeeded():
+            return "succeeded"
+        case Failed() | UnknownTask():
+            return "failed"
+        case TimedOut():
+            return "timed_out"
+        case Snoozed():
+            return "snoozed"
+        case Dropped():
+            return "dropped"
+        case Interrupted():
+            return "interrupted"
+        case LeaseLost():
+            return "lost"
+
+
+def _told(outcome: Outcome) -> tuple[str | None, str | None, str | None]:
+    """Return error type, message and trace."""
+    match outcome:
+        case Failed(error_type, message, trace):
+            return error_type, message, trace
+        case TimedOut(limit_ms, trace):
+            return "TimeoutError", timed_out_message(limit_ms), trace
+        case Dropped(message):
+            return None, message, None
+        case Interrupted():
+            return None, "interrupted: the worker shut down", None
+        case Snoozed(delay_ms):
+            return None, f"snoozed for {delay_ms / 1000:g} s", None
+        case _:
+            return None, None, None

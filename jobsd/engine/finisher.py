@@ -1,0 +1,106 @@
+"""The endings of the moment, written to Redis: what ended while a call was under way goes in the next."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from jobsd.duration import duration_ms
+from jobsd.events import Event
+from jobsd.logger import log
+from jobsd.service import Service
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jobsd.engine.options import WorkerOptions
+    from jobsd.store.jobs import Ending, Jobs, Lease
+
+_MOST_ENDINGS = 500
+_MOST_BYTES = 4 * 1024 * 1024
+
+
+class Finisher(Service):
+    """Writes endings in batches, each until it is acknowledged; repeating a batch changes nothing.
+
+    ``written`` is called with each lease whose ending has been answered, accepted or not.
+    """
+
+    def __init__(self, jobs: Jobs, worker: str, options: WorkerOptions, written: Callable[[Lease], None]) -> None:
+        super().__init__()
+        self._jobs = jobs
+        self._worker = worker
+        self._keep_completed_count = options.keep_completed_count
+        self._keep_archived_ms = duration_ms(options.keep_archived)
+        self._keep_archived_count = options.keep_archived_count
+        self._written = written
+        self._pending: list[Ending] = []
+        self._batch: list[Ending] = []
+        self._number = 0
+        self._work = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.accepted = 0
+        self.stale = 0
+
+    def put(self, ending: Ending) -> None:
+        self._pending.append(ending)
+        self._work.set()
+        self._idle.clear()
+
+    @property
+    def backlog(self) -> int:
+        return len(self._pending) + len(self._batch)
+
+    async def drained(self, timeout_s: float) -> bool:
+        """Wait until nothing is left to write; False if that takes longer than ``timeout_s``."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._idle.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def stop(self) -> None:
+        super().stop()
+        self._work.set()
+
+    async def tick(self) -> float | None:
+        if not self._batch:
+            if not self._pending:
+                self._idle.set()
+                self._work.clear()
+                await self._work.wait()
+            self._batch = self._next_batch()
+            self._number += 1
+        if not self._batch:
+            return None
+        accepted = await self._jobs.finish(
+            self._worker,
+            self._number,
+            self._batch,
+            keep_completed_count=self._keep_completed_count,
+            keep_archived_ms=self._keep_archived_ms,
+            keep_archived_count=self._keep_archived_count,
+        )
+        batch, self._batch = self._batch, []
+        for ending, was_accepted in zip(batch, accepted, strict=True):
+            if was_accepted:
+                self.accepted += 1
+            else:
+                self.stale += 1
+                log.warning(
+                    Event.ENDING_REFUSED, job_id=ending.lease.id, attempt=ending.lease.attempt, move=ending.move
+                )
+            self._written(ending.lease)
+        return None
+
+    def _next_batch(self) -> list[Ending]:
+        size = 0
+        for n, ending in enumerate(self._pending):
+            size += len(ending.result) + len(ending.record) + len(ending.data)
+            if n and (n == _MOST_ENDINGS or size > _MOST_BYTES):
+                batch, self._pending = self._pending[:n], self._pending[n:]
+                return batch
+        batch, self._pending = self._pending, []
+        return batch

@@ -1,0 +1,84 @@
+"""The services that keep a shard in order; every daemon runs them, and any of them may do any of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jobsd.duration import duration_ms
+from jobsd.events import Event
+from jobsd.logger import log
+from jobsd.service import Service
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from jobsd.engine.options import WorkerOptions
+    from jobsd.store.jobs import Jobs
+
+_RELEASE_EVERY_S = 5.0
+_TRIM_EVERY_S = 30.0
+_MOST_CALLS = 20
+
+
+class Recoverer(Service):
+    """Takes back the jobs of dead workers, also where nothing is claimed: idle workers, paused queues."""
+
+    def __init__(self, jobs: Jobs, options: WorkerOptions, *, records: bool) -> None:
+        super().__init__()
+        self._jobs = jobs
+        self._lease_ms = duration_ms(options.lease)
+        self._max_losses = options.max_losses
+        self._records = records
+        self._every_s = min(1.0, self._lease_ms / 4000)
+        self._queues: list[str] = []
+        self._ticks = 0
+
+    async def tick(self) -> float | None:
+        if self._ticks % 10 == 0:
+            self._queues = await self._jobs.looks.queues()
+        self._ticks += 1
+        if self._queues:
+            lost = await self._jobs.recover(
+                self._queues, lease_ms=self._lease_ms, max_losses=self._max_losses, records=self._records
+            )
+            for job_id in lost:
+                log.warning(Event.JOB_LOST, job_id=job_id)
+        return self._every_s
+
+
+class Releaser(Service):
+    """Gives back jobs that were parked because no worker knew their task: this one does."""
+
+    def __init__(self, jobs: Jobs, queues: Collection[str], tasks: Sequence[str]) -> None:
+        super().__init__()
+        self._jobs = jobs
+        self._queues = queues
+        self._reasons = [f"task:{name}" for name in tasks]
+
+    async def tick(self) -> float | None:
+        for queue in self._queues:
+            for _ in range(_MOST_CALLS):
+                released = await self._jobs.release(queue, self._reasons)
+                if not released:
+                    break
+                log.info(Event.TASKS_RELEASED, queue=queue, jobs=released)
+        return _RELEASE_EVERY_S
+
+
+class Trimmer(Service):
+    """Forgets completed and archived jobs whose time is over."""
+
+    def __init__(self, jobs: Jobs, options: WorkerOptions) -> None:
+        super().__init__()
+        self._jobs = jobs
+        self._keep_ms = duration_ms(options.keep_archived)
+        self._keep_count = options.keep_archived_count
+
+    async def tick(self) -> float | None:
+        for queue in await self._jobs.looks.queues():
+            for _ in range(_MOST_CALLS):
+                if not await self._jobs.trim(
+                    queue, keep_archived_ms=self._keep_ms, keep_archived_count=self._keep_count
+                ):
+                    break
+        return _TRIM_EVERY_S

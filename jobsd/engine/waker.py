@@ -1,0 +1,72 @@
+"""How an idle worker sleeps: until a wake-up, the next due time, or the poll that is the net under both."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from jobsd.events import Event
+from jobsd.logger import log
+from jobsd.store.connection import connect
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_BLOCK_S = 5
+_NETWORK_S = 5
+
+
+class Waker:
+    """Listens on the wake lists of the worker's queues, with a connection of its own.
+
+    At most one token is under way to this worker. One that comes while it has no use for it (no free
+    slot, or it is stopping) must be handed on: ``take`` tells.
+    """
+
+    def __init__(self, url: str, bases: Sequence[str]) -> None:
+        self._redis: Any = connect(url, call_timeout_s=_BLOCK_S + _NETWORK_S, connections=2)
+        self._keys = [f"{base}:wake" for base in bases]
+        self._listening: asyncio.Task[str | None] | None = None
+        self._signal = asyncio.Event()
+        self._base: str | None = None
+
+    async def wait(self, seconds: float) -> None:
+        """Return after a wake-up, a ``poke``, or ``seconds``."""
+        if self._base is None and self._listening is None:
+            self._listening = asyncio.create_task(self._listen())
+            self._listening.add_done_callback(self._heard)
+        timer = asyncio.get_running_loop().call_later(seconds, self._signal.set)
+        await self._signal.wait()
+        timer.cancel()
+        self._signal.clear()
+
+    def poke(self) -> None:
+        """End a ``wait`` now."""
+        self._signal.set()
+
+    def take(self) -> str | None:
+        """Return the base key of the queue whose token came, once."""
+        base, self._base = self._base, None
+        return base
+
+    async def close(self) -> None:
+        if self._listening is not None:
+            self._listening.cancel()
+            await asyncio.wait([self._listening])
+        await self._redis.aclose()
+
+    async def _listen(self) -> str | None:
+        answer = await self._redis.blpop(self._keys, timeout=_BLOCK_S)
+        return None if answer is None else answer[0].decode().removesuffix(":wake")
+
+    def _heard(self, listening: asyncio.Task[str | None]) -> None:
+        self._listening = None
+        if listening.cancelled():
+            return
+        error = listening.exception()
+        if error is not None:  # the claims notice too, and back off; the poll goes on meanwhile
+            log.debug(Event.REDIS_UNREACHABLE, cause=repr(error))
+            return
+        self._base = listening.result()
+        if self._base is not None:
+            self._signal.set()

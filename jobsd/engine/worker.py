@@ -1,0 +1,263 @@
+"""The heart: carries one leased job to a written end, and owns the parts that feed it and write for it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import secrets
+import socket
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from jobsd.clock import monotonic
+from jobsd.delays import DEFAULT
+from jobsd.engine.attempt import Attempt, Stop
+from jobsd.engine.decide import Policy, decide
+from jobsd.engine.dispatcher import Dispatcher
+from jobsd.engine.endings import Endings
+from jobsd.engine.finisher import Finisher
+from jobsd.engine.keepers import Recoverer, Releaser, Trimmer
+from jobsd.engine.leases import Heartbeat
+from jobsd.engine.options import QueueOptions, WorkerOptions
+from jobsd.engine.reports import report
+from jobsd.engine.runner import Runner
+from jobsd.engine.waker import Waker
+from jobsd.events import Event
+from jobsd.logger import log
+from jobsd.outcome import Archive, Failed, Interrupted, Outcome, Transition
+from jobsd.store.codec import Codec, JsonCodec
+from jobsd.store.connection import connect
+from jobsd.store.jobs import Jobs, Lease
+from jobsd.store.keys import DEFAULT_SHARD
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from jobsd.definition import Task
+    from jobsd.service import Service
+
+_NO_POLICY = Policy(0, 0, DEFAULT)  # of a job that could not be read: it is never retried
+_AFTER_CANCEL_S = 1.0
+
+
+class Worker:
+    """Runs the jobs of some queues until it is stopped.
+
+    ``shared`` is the dictionary that every task's context begins with; ``records`` says whether
+    executions are streamed for the ledger.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        tasks: Mapping[str, Task[..., Any]],
+        queues: Mapping[str, QueueOptions],
+        options: WorkerOptions | None = None,
+        *,
+        shard: str = DEFAULT_SHARD,
+        records: bool = False,
+        shared: dict[str, Any] | None = None,
+        codec: Codec | None = None,
+    ) -> None:
+        self.id = _worker_id()
+        self.options = options = options or WorkerOptions()
+        self.attempts: dict[str, Attempt] = {}
+        """What runs, by mark."""
+        self._held: dict[str, Lease] = {}  # what is leased, by mark: until its ending is answered
+        self._redis = connect(url)
+        self.jobs = jobs = Jobs(self._redis, shard=shard)
+        codec = codec or JsonCodec()
+        self._loop = asyncio.get_running_loop()
+        self._runner = Runner(jobs, tasks, options, shared if shared is not None else {}, codec)
+        self._endings = Endings(self.id, options, codec, records=records)
+        self.finisher = Finisher(jobs, self.id, options, self._written)
+        self._waker = Waker(url, [jobs.base(queue) for queue in queues])
+        self.dispatcher = Dispatcher(jobs, self.id, queues, options, self._waker, self, records=records)
+        self._heartbeat = Heartbeat(
+            url,
+            shard,
+            self.id,
+            options,
+            held=self._held,
+            attempts=self.attempts,
+            facts={"host": socket.gethostname(), "pid": str(os.getpid()), "queues": " ".join(queues)},
+            lost=self._lost,
+        )
+        self._keepers: list[Service] = [Recoverer(jobs, options, records=records), Trimmer(jobs, options)]
+        if tasks:
+            self._keepers.append(Releaser(jobs, queues, list(tasks)))
+        self.ended: Counter[str] = Counter()
+        """Endings so far, by finish.lua's letter."""
+        self._stop_requested = asyncio.Event()
+        self._at_once = asyncio.Event()
+
+    async def work(self, attempt: Attempt) -> None:
+        """Carry one leased job to a written end."""
+        outcome = await self._runner.run(attempt)
+        transition = decide(attempt.policy or _NO_POLICY, outcome, now=attempt.now)
+        self._end(attempt, outcome, transition)
+
+    # --- what the dispatcher asks of us -------------------------------------------------------------
+
+    @property
+    def free_slots(self) -> int:
+        concurrency = self.options.concurrency
+        # Endings that Redis does not take hold new work back, so that they stay bounded.
+        room = 2 * concurrency + 500 - len(self._held)
+        return min(concurrency - len(self.attempts), room)
+
+    def start(self, lease: Lease) -> None:
+        attempt = Attempt(lease)
+        self._held[lease.mark] = lease
+        self.attempts[lease.mark] = attempt
+        attempt.runs_in = self._loop.create_task(self.work(attempt))
+
+    async def settled(self) -> None:
+        """Return when what ended is written and the leases of what runs are prolonged."""
+        await self.finisher.drained(self.options.lease.total_seconds())
+        await self._heartbeat.beat_now()
+
+    # --- life cycle ---------------------------------------------------------------------------------
+
+    async def run(self, *, burst: bool = False) -> None:
+        """Work until ``stop``; with ``burst``, until the queues are empty. Everything is closed at the end."""
+        self._heartbeat.start()
+        services = [self.dispatcher, self.finisher, *self._keepers]
+        running: list[asyncio.Task[Any]] = []
+        try:
+            await self._first_beat()
+            running = [self._loop.create_task(service.run()) for service in services]
+            if burst:
+                running.append(self._loop.create_task(self._stop_when_empty()))
+            await self._stop_requested.wait()
+            await self._drain()
+        finally:
+            for service in services:
+                service.stop()
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+            await self._close()
+
+    def stop(self) -> None:
+        """Take no more jobs and end when those that run have ended, or after the grace. Again: end at once."""
+        if self._stop_requested.is_set():
+            self._at_once.set()
+        self._stop_requested.set()
+
+    async def _first_beat(self) -> None:
+        """Sign on before the first claim, however long Redis is away."""
+        beat = self._loop.create_task(self._heartbeat.beat_now())
+        stop = self._loop.create_task(self._stop_requested.wait())
+        await asyncio.wait({beat, stop}, return_when=asyncio.FIRST_COMPLETED)
+        beat.cancel()
+        stop.cancel()
+
+    async def _stop_when_empty(self) -> None:
+        while not (self.dispatcher.idle and self.dispatcher.next_due is None and not self._held):
+            await asyncio.sleep(0.01)  # the run of a burst is short, and its end is nobody's event
+            if self.dispatcher.idle and not self._held:
+                self._waker.poke()
+        self.stop()
+
+    async def _drain(self) -> None:
+        log.info(Event.DAEMON_DRAINING, worker=self.id, running=len(self.attempts))
+        self.dispatcher.stop()
+        await self._ended_within(self.options.grace.total_seconds(), unless=self._at_once)
+        for attempt in list(self.attempts.values()):
+            attempt.cancel(Stop.SHUTDOWN)
+        await self._ended_within(self.options.cancel_grace.total_seconds())
+        for attempt in list(self.attempts.values()):
+            self._hand_back(attempt)
+        await self._resolve_claim()
+        await self.finisher.drained(self.options.lease.total_seconds())
+
+    async def _ended_within(self, seconds: float, unless: asyncio.Event | None = None) -> None:
+        running = {a.runs_in for a in self.attempts.values() if a.runs_in}
+        if not running:
+            return
+        ended = self._loop.create_task(_all_ended(running))
+        waiting: set[asyncio.Task[Any]] = {ended}
+        if unless is not None:
+            waiting.add(self._loop.create_task(unless.wait()))
+        await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        for task in waiting:
+            task.cancel()
+
+    def _hand_back(self, attempt: Attempt) -> None:
+        """Give back a job whose function resists: this process is about to end, and with it the function."""
+        log.warning(Event.JOB_RESISTED, job_id=attempt.lease.id, reason=str(Stop.SHUTDOWN))
+        outcome = Interrupted()
+        self._end(attempt, outcome, decide(attempt.policy or _NO_POLICY, outcome, now=attempt.now))
+
+    async def _resolve_claim(self) -> None:
+        """Ask once more for a claim whose answer is missing, and give its jobs back."""
+        if not self.dispatcher.unanswered:
+            return
+        try:
+            async with asyncio.timeout(self.options.cancel_grace.total_seconds()):
+                await self.dispatcher.claim(1)
+        except Exception as error:  # noqa: BLE001 - the leases then run out, uncounted
+            log.debug(Event.SERVICE_FAILED, service="Dispatcher", cause=repr(error))
+        for attempt in list(self.attempts.values()):
+            attempt.cancel(Stop.SHUTDOWN)
+        await self._ended_within(self.options.cancel_grace.total_seconds())
+
+    async def _close(self) -> None:
+        if base := self._waker.take():
+            await self._quietly(self.jobs.wake(self.jobs.queue_of(base)))
+        await self._waker.close()
+        await self._heartbeat.stop()
+        await self._redis.aclose()
+
+    async def _quietly(self, call: Any) -> None:
+        try:
+            await call
+        except Exception as error:  # noqa: BLE001 - on the way out; a poll is the net
+            log.debug(Event.SERVICE_FAILED, service="Worker", cause=repr(error))
+
+    # --- endings ------------------------------------------------------------------------------------
+
+    def _end(self, attempt: Attempt, outcome: Outcome, transition: Transition) -> None:
+        """Hand the ending to the finisher and the slot back. A slot is free only when its function has ended."""
+        mark = attempt.lease.mark
+        if self.attempts.pop(mark, None) is None:
+            return  # handed back at shutdown already
+        try:
+            ending = self._endings.make(attempt, outcome, transition)
+        except Exception as error:  # noqa: BLE001 - a job that cannot be written as it ended still ends
+            failed = Failed("EndingError", f"its ending could not be written: {error!r}")
+            outcome, transition = failed, Archive(failed.message)
+            attempt.payload = None
+            ending = self._endings.make(attempt, outcome, transition)
+        if ending is None:
+            self._held.pop(mark, None)
+        else:
+            self.ended[ending.move] += 1
+            self.finisher.put(ending)
+        report(attempt, outcome, transition)
+        self.dispatcher.slot_freed()
+
+    def _written(self, lease: Lease) -> None:
+        self._held.pop(lease.mark, None)
+
+    def _lost(self, leases: Sequence[Lease]) -> None:
+        """Another worker has these jobs, or they are gone: stop what still runs of them."""
+        for lease in leases:
+            attempt = self.attempts.get(lease.mark)
+            if attempt is None:
+                continue  # it has ended; the finisher will be told that it is stale
+            log.warning(Event.LEASE_LOST, job_id=lease.id, attempt=lease.attempt, at=monotonic())
+            attempt.cancel(Stop.LEASE_LOST)
+            self._runner.watch(attempt)
+
+
+async def _all_ended(running: set[asyncio.Task[None]]) -> None:
+    await asyncio.wait(running)
+
+
+def _worker_id() -> str:
+    """Return a name that a person can place and that no other process ever has."""
+    host = re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname())[:40]
+    return f"{host}-{os.getpid()}-{secrets.token_hex(3)}"

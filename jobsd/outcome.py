@@ -1,0 +1,128 @@
+"""How an attempt ended (Outcome), what the job becomes of it (Transition), and what a task raises to steer.
+
+Every way a run can end is one of these small classes, so that a type checker names the case that
+``engine/decide.py`` forgot.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from jobsd.duration import duration_ms
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+# --- what a task raises to steer ------------------------------------------------------------------
+
+
+class Steer(Exception):  # noqa: N818 - it is no error
+    """Root of what a task raises to say what shall become of its job."""
+
+
+class Retry(Steer):
+    """Run again after ``delay`` (default: the task's backoff). It uses up a retry."""
+
+    def __init__(self, delay: str | timedelta | None = None) -> None:
+        self.delay_ms = None if delay is None else duration_ms(delay)
+        super().__init__("the task asked for a retry" if delay is None else f"the task asked for a retry in {delay}")
+
+
+class Snooze(Steer):
+    """Run again after ``delay``, at no cost: nothing failed."""
+
+    def __init__(self, delay: str | timedelta) -> None:
+        self.delay_ms = duration_ms(delay)
+        super().__init__(f"snoozed for {delay}")
+
+
+class SkipRetry(Steer):
+    """Failed for good: archive now, whatever retries are left."""
+
+
+class Drop(Steer):
+    """End the job: neither retry nor archive."""
+
+
+# --- how an attempt ended -------------------------------------------------------------------------
+
+
+class Succeeded(NamedTuple):
+    result: Any
+
+
+class Failed(NamedTuple):
+    """``delay_ms`` is the task's own wish; ``for_good`` leaves the remaining retries unused."""
+
+    error_type: str
+    message: str
+    trace: str | None = None
+    delay_ms: int | None = None
+    for_good: bool = False
+
+
+class TimedOut(NamedTuple):
+    limit_ms: int
+    trace: str | None = None
+
+
+class Snoozed(NamedTuple):
+    delay_ms: int
+
+
+class Dropped(NamedTuple):
+    message: str
+
+
+class Interrupted(NamedTuple):
+    """The worker shut down before the function ended."""
+
+
+class UnknownTask(NamedTuple):
+    name: str
+
+
+class LeaseLost(NamedTuple):
+    """Another worker has the job: whatever this run did changes nothing any more."""
+
+
+Outcome: TypeAlias = Succeeded | Failed | TimedOut | Snoozed | Dropped | Interrupted | UnknownTask | LeaseLost
+
+# --- what the job becomes -------------------------------------------------------------------------
+
+
+class Complete(NamedTuple):
+    result: Any
+
+
+class RetryAt(NamedTuple):
+    at_ms: int
+
+
+class ScheduleAt(NamedTuple):
+    at_ms: int
+
+
+class Archive(NamedTuple):
+    cause: str
+
+
+class Requeue(NamedTuple):
+    """Back to pending at its original due time."""
+
+
+class Remove(NamedTuple):
+    pass
+
+
+class Park(NamedTuple):
+    """Wait for something but time; ``reason`` names it."""
+
+    reason: str
+
+
+class LetGo(NamedTuple):
+    """Nothing to write: the job is somebody else's."""
+
+
+Transition: TypeAlias = Complete | RetryAt | ScheduleAt | Archive | Requeue | Remove | Park | LetGo

@@ -1,0 +1,115 @@
+"""A batch of records into the ledger: one statement where all is well, the bad rows set aside where not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import asyncpg
+from pydantic_core import to_json
+
+from jobsd.execution import Execution
+from jobsd.records.cleaning import clean_text, cleaned
+from jobsd.records.queries import query
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from jobsd.records.pool import Pool
+
+# It is the row's fault, not the server's or the moment's: another try ends the same. Full disks, missing tables,
+# deadlocks and locks are not among them; they leave the batch where it is.
+_ROWS_FAULT = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.CardinalityViolationError,  # two job ids that were cleaned into one
+    asyncpg.ProgramLimitExceededError,
+    ValueError,  # no JSON form
+    RecursionError,
+)
+_LONGEST_CAUSE = 2048
+_LOST = "lost"
+_JSON_COLUMNS = (Execution._fields.index("args"), Execution._fields.index("result_data"))
+
+
+class Record(NamedTuple):
+    """``raw`` is what the execution was read from, kept should the ledger refuse the row."""
+
+    execution: Execution
+    raw: bytes
+
+
+class Rejected(NamedTuple):
+    job_id: str
+    raw: bytes
+    cause: str
+
+
+class Written(NamedTuple):
+    """``rows`` counts what is new in the ledger or replaced a ``lost``; records seen before are not in it."""
+
+    rows: int
+    rejected: list[Rejected]
+
+
+async def write(pool: Pool, records: Sequence[Record]) -> Written:
+    """Write what the ledger takes and return what it does not. UnreachableError: write them all again."""
+    batch = _each_run_once(records)
+    if not batch:
+        return Written(0, [])
+    try:
+        return Written(await _insert(pool, batch), [])
+    except _ROWS_FAULT:
+        return await _write_by_halves(pool, [_cleaned(record) for record in batch])
+
+
+async def reject(pool: Pool, rejected: Sequence[Rejected]) -> None:
+    """Keep what could not be written, for a person to look at."""
+    if rejected:
+        await pool.execute(
+            query("insert_rejected"),
+            [clean_text(bad.job_id) for bad in rejected],
+            [bad.raw for bad in rejected],
+            [clean_text(bad.cause)[:_LONGEST_CAUSE] for bad in rejected],
+        )
+
+
+def _each_run_once(records: Iterable[Record]) -> list[Record]:
+    """A statement cannot touch a row twice, and a run may end late after it was given up as lost."""
+    runs: dict[tuple[Any, ...], Record] = {}
+    for record in records:
+        run = record.execution
+        key = (run.job_id, run.attempt, run.started_at)
+        earlier = runs.get(key)
+        if earlier is None or (earlier.execution.outcome == _LOST and run.outcome != _LOST):
+            runs[key] = record
+    return list(runs.values())
+
+
+async def _insert(pool: Pool, records: Sequence[Record]) -> int:
+    columns: list[Sequence[Any]] = list(zip(*(record.execution for record in records), strict=True))
+    for index in _JSON_COLUMNS:
+        columns[index] = [None if value is None else _json(value) for value in columns[index]]
+    answer = await pool.execute(query("insert_executions"), *columns)
+    return int(answer.rpartition(" ")[2])
+
+
+def _json(value: Any) -> str:
+    return to_json(value, inf_nan_mode="strings").decode()
+
+
+def _cleaned(record: Record) -> Record:
+    try:
+        return record._replace(execution=cleaned(record.execution))
+    except RecursionError:  # as it is, it will be refused
+        return record
+
+
+async def _write_by_halves(pool: Pool, records: Sequence[Record]) -> Written:
+    try:
+        return Written(await _insert(pool, records), [])
+    except _ROWS_FAULT as error:
+        if len(records) == 1:
+            return Written(0, [Rejected(str(records[0].execution.job_id), records[0].raw, str(error))])
+    middle = len(records) // 2
+    left, right = await _write_by_halves(pool, records[:middle]), await _write_by_halves(pool, records[middle:])
+    return Written(left.rows + right.rows, left.rejected + right.rejected)

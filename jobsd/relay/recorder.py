@@ -1,0 +1,161 @@
+"""The recorder: takes records from the stream, writes them into the ledger, and only then removes them.
+
+Whatever goes wrong on the way, the entries stay in the stream, delivered to this consumer, and are read again.
+The ledger's key makes the second time harmless.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from jobsd.clock import monotonic, now_ms, utc_from_ms
+from jobsd.errors import UnreachableError
+from jobsd.events import Event
+from jobsd.logger import log
+from jobsd.records.migrate import ensure_schema
+from jobsd.records.partitions import ensure_partitions
+from jobsd.records.writing import Record, Rejected, reject, write
+from jobsd.relay.decoding import decode
+from jobsd.relay.intake import BATCH_BYTES, BATCH_ROWS, Intake
+from jobsd.service import Service, backoff_s
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from jobsd.records.migrate import MigrateMode
+    from jobsd.records.pool import Pool
+    from jobsd.store.record_stream import Entry, RecordStream
+
+# After a small batch: records of one moment share an insert, and a commit, instead of having one each.
+GATHER_S = 0.05
+FORGET_CONSUMERS_MS = 3_600_000
+PARTITIONS_EVERY_S = 86_400.0
+PARTITIONS_AGAIN_S = 600.0
+
+_PARTITION_SKIPPED = "partition.skipped"
+
+
+class Recorder(Service):
+    """Needs Postgres only to write: away at the start or later, records wait in the stream.
+
+    SchemaError, in mode ``manual``, is one failed tick after another until somebody migrates; it ends nothing.
+    """
+
+    def __init__(
+        self, stream: RecordStream, pool: Pool, *, migrate: MigrateMode = "manual", intake: Intake | None = None
+    ) -> None:
+        super().__init__()
+        self.recorded = 0  # rows new in the ledger
+        self.rejected = 0
+        self.lag_ms = 0  # how long the oldest record of the last tick had waited, or is waiting for Postgres
+        self._stream = stream
+        self._pool = pool
+        self._migrate: MigrateMode = migrate
+        self._intake = intake or Intake(stream)
+        self._ready = False
+        self._missed = 0  # ticks in a row that found no Postgres
+        self._portion = BATCH_ROWS
+        self._partitions_at = monotonic()
+
+    async def tick(self) -> float | None:
+        try:
+            await self._prepare()
+            await self._carry(await self._intake.waiting(self._stopping))
+        except UnreachableError as error:
+            return await self._wait_for_postgres(error)
+        except BaseException:
+            self._intake.failed()
+            raise
+        return None if self._intake.more else GATHER_S
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Write what the stream holds now; True if all of it was written. Call it when ``run`` has ended."""
+        self._intake.failed()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._prepare()
+                while entries := await self._intake.at_once():
+                    await self._carry(entries)
+        except UnreachableError as error:
+            await self._wait_for_postgres(error)
+            return False
+        except TimeoutError:
+            return False
+        except Exception as error:  # noqa: BLE001 - the daemon is going down; the records stay for the next
+            self._failed(error)
+            return False
+        return True
+
+    async def _prepare(self) -> None:
+        if not self._ready:
+            await ensure_schema(self._pool, self._migrate)
+            await self._stream.forget_consumers(FORGET_CONSUMERS_MS)
+            self._ready = True
+            if self._missed:
+                log.info(Event.POSTGRES_CONNECTED, url=self._pool.url)
+                self._missed = 0
+        if monotonic() >= self._partitions_at:
+            await self._make_partitions()
+
+    async def _make_partitions(self) -> None:
+        self._partitions_at = monotonic() + PARTITIONS_EVERY_S
+        try:
+            months = await ensure_partitions(self._pool, utc_from_ms(now_ms()))
+        except UnreachableError:
+            raise
+        except Exception as error:  # noqa: BLE001 - without its partition a month's rows go to the default one
+            self._partitions_at = monotonic() + PARTITIONS_AGAIN_S
+            log.warning(_PARTITION_SKIPPED, cause=repr(error))
+            return
+        for month in months:
+            if month.state in {"blocked", "busy"}:
+                log.warning(_PARTITION_SKIPPED, month=f"{month.first_day:%Y-%m}", cause=month.state)
+            if month.state == "busy":
+                self._partitions_at = monotonic() + PARTITIONS_AGAIN_S
+
+    async def _carry(self, entries: Sequence[Entry]) -> None:
+        """Write, then settle: what is settled is committed."""
+        rejected: list[Rejected] = []
+        records: list[Record] = []
+        for entry in entries:
+            for job_id, value in entry.records:
+                read = decode(job_id, value)
+                records.append(read) if isinstance(read, Record) else rejected.append(read)
+        for portion in self._portions(records):
+            written = await write(self._pool, portion)
+            self.recorded += written.rows
+            rejected += written.rejected
+            self._portion = min(BATCH_ROWS, self._portion * 2)
+        await self._reject(rejected)
+        await self._stream.settle([entry.id for entry in entries])
+        self.lag_ms = max(0, now_ms() - entries[0].added_at) if entries else 0
+
+    def _portions(self, records: Sequence[Record]) -> Iterator[Sequence[Record]]:
+        start = size = 0
+        for index, record in enumerate(records):
+            size += len(record.raw)
+            if index - start >= self._portion or (size > BATCH_BYTES and index > start):
+                yield records[start:index]
+                start, size = index, len(record.raw)
+        yield records[start:]
+
+    async def _reject(self, rejected: Sequence[Rejected]) -> None:
+        if rejected:
+            await reject(self._pool, rejected)
+            self.rejected += len(rejected)
+            first = rejected[0]
+            log.warning(Event.RECORDS_REJECTED, count=len(rejected), job_id=first.job_id, cause=first.cause)
+
+    async def _wait_for_postgres(self, error: UnreachableError) -> float:
+        """Return the seconds to wait. The outage is said once."""
+        self._ready = False
+        self._intake.failed()
+        self._portion = max(1, self._portion // 2)  # it may be that it only takes too long
+        self._missed += 1
+        if self._missed == 1:
+            log.warning(
+                Event.POSTGRES_UNREACHABLE, url=error.url, cause=str(error), consequence="records wait in Redis"
+            )
+        self.lag_ms = await self._stream.oldest_age_ms() or 0
+        return backoff_s(self._missed)

@@ -1,0 +1,189 @@
+"""Jobs and results as bytes: arq's two dictionaries, in JSON.
+
+    payload  {"i": incarnation, "t": null, "f": task, "a": [args], "k": {kwargs}, "et": enqueued at, ms, "o": options}
+    result   {"i": …, "t": attempt, "f": …, "a": …, "k": …, "et": …, "s": success, "r": result or error,
+              "st": started at, "ft": finished at, "q": queue, "id": job id}
+
+``i`` and ``o`` are ours, and arq passes over them; ``i`` comes first because the scripts look for it there.
+An error in ``r`` is {"type": …, "message": …}. What a stock arq client wrote (a pickle, by default) is
+read only by the arq worker, with the deserializer it was given.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
+
+from pydantic_core import PydanticSerializationError, from_json, to_json
+
+from jobsd.errors import PayloadTooLargeError, UnserializableError
+
+if TYPE_CHECKING:
+    from jobsd.store.jobs import Lease
+
+PAYLOAD_START = b'{"i":'
+PAYLOAD_LIMIT_BYTES = 1024 * 1024
+
+
+class Payload(NamedTuple):
+    task: str
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    enqueued_at: int
+    incarnation: str
+    options: dict[str, Any]
+
+
+class UndecodableError(ValueError):
+    """The stored bytes are no payload."""
+
+
+def encode_payload(
+    *,
+    incarnation: str,
+    task: str,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    enqueued_at: int,
+    options: dict[str, Any],
+    limit_bytes: int = PAYLOAD_LIMIT_BYTES,
+) -> bytes:
+    """Return the payload. Raises UnserializableError or PayloadTooLargeError, each naming the argument."""
+    job: dict[str, Any] = {"i": incarnation, "t": None, "f": task, "a": args, "k": kwargs, "et": enqueued_at}
+    if options:
+        job["o"] = options
+    try:
+        payload = to_json(job)
+    except (PydanticSerializationError, ValueError, RecursionError) as error:
+        raise _unserializable(task, args, kwargs, error) from None
+    if len(payload) > limit_bytes:
+        name, size = max(_sizes(args, kwargs), key=lambda pair: pair[1], default=("none", 0))
+        raise PayloadTooLargeError(
+            task=task, size_bytes=len(payload), limit_bytes=limit_bytes, argument=name, argument_bytes=size
+        )
+    return payload
+
+
+def decode_payload(payload: bytes | None) -> Payload:
+    """Return what ``payload`` says. Raises UndecodableError with the cause."""
+    if payload is None:
+        msg = "the payload is gone (it expired, or was deleted while the job waited)"
+        raise UndecodableError(msg)
+    try:
+        job = from_json(payload)
+        return payload_of(job)
+    except (ValueError, KeyError, TypeError) as error:
+        msg = f"the payload cannot be read: {error!r}"
+        raise UndecodableError(msg) from error
+
+
+def payload_of(job: dict[str, Any]) -> Payload:
+    """Return arq's job dictionary as a Payload. Raises KeyError or TypeError."""
+    task, args, kwargs, enqueued_at = job["f"], job["a"], job["k"], job["et"]
+    if not isinstance(task, str) or not isinstance(args, list | tuple) or not isinstance(kwargs, dict):
+        msg = "f, a and k must be a name, a list and an object"
+        raise TypeError(msg)
+    return Payload(
+        task,
+        tuple(cast("list[Any]", args)),
+        cast("dict[str, Any]", kwargs),
+        int(enqueued_at),
+        str(job.get("i") or enqueued_at),
+        job.get("o") or {},
+    )
+
+
+def _pieces(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[str, Any]]:
+    return [*((f"{n + 1}", value) for n, value in enumerate(args)), *((repr(k), v) for k, v in kwargs.items())]
+
+
+def _sizes(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[str, int]]:
+    return [(name, len(to_json(value))) for name, value in _pieces(args, kwargs)]
+
+
+def _unserializable(
+    task: str, args: tuple[Any, ...], kwargs: dict[str, Any], cause: BaseException
+) -> UnserializableError:
+    for name, value in _pieces(args, kwargs):
+        try:
+            to_json(value)
+        except (PydanticSerializationError, ValueError, RecursionError) as error:
+            return UnserializableError(task=task, argument=name, type_name=type(value).__name__, cause=str(error))
+    return UnserializableError(task=task, argument="(all)", type_name="call", cause=str(cause))
+
+
+class Result(NamedTuple):
+    success: bool
+    value: Any
+    message: str
+    error_type: str | None
+
+
+def encode_result(
+    payload: Payload,
+    *,
+    attempt: int,
+    success: bool,
+    value: Any,
+    started_at: int,
+    finished_at: int,
+    queue: str,
+    job_id: str,
+) -> bytes:
+    """Return the result. ``value`` is what the task returned, or {"type", "message"}. Raises ValueError."""
+    return to_json(
+        {
+            "i": payload.incarnation,
+            "t": attempt,
+            "f": payload.task,
+            "a": payload.args,
+            "k": payload.kwargs,
+            "et": payload.enqueued_at,
+            "s": success,
+            "r": value,
+            "st": started_at,
+            "ft": finished_at,
+            "q": queue,
+            "id": job_id,
+        }
+    )
+
+
+def decode_result(stored: bytes) -> Result:
+    """Return what a stored result says; one that an arq worker pickled is a failure to read, said as such."""
+    try:
+        found = from_json(stored)
+        success, value = bool(found["s"]), found["r"]
+    except (ValueError, KeyError, TypeError):
+        return Result(success=False, value=None, message="its result is not JSON", error_type=None)
+    if success:
+        return Result(success=True, value=value, message="", error_type=None)
+    if isinstance(value, dict):
+        error: dict[str, Any] = value  # pyright: ignore[reportUnknownVariableType]
+        return Result(success=False, value=None, message=str(error.get("message")), error_type=error.get("type"))
+    return Result(success=False, value=None, message=str(value), error_type=None)
+
+
+class Codec(Protocol):
+    """How a worker reads payloads and writes results."""
+
+    def decode(self, payload: bytes | None) -> Payload: ...
+    def result(self, lease: Lease, payload: Payload, *, success: bool, value: Any, finished_at: int) -> bytes: ...
+
+
+class JsonCodec:
+    """JSON and nothing else: what jobsd.toml configures."""
+
+    def decode(self, payload: bytes | None) -> Payload:
+        return decode_payload(payload)
+
+    def result(self, lease: Lease, payload: Payload, *, success: bool, value: Any, finished_at: int) -> bytes:
+        return encode_result(
+            payload,
+            attempt=lease.attempt,
+            success=success,
+            value=value,
+            started_at=lease.started_at,
+            finished_at=finished_at,
+            queue=lease.queue,
+            job_id=lease.id,
+        )

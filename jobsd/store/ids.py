@@ -1,0 +1,56 @@
+"""Job ids: 26 characters that sort by the time they were made.
+
+48 bits of epoch ms, then 80 random bits, in lower-case Crockford base32 (the layout of ULID). Ids of
+one process rise strictly, so jobs that fall due in the same ms run in the order they were enqueued.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+
+from jobsd.clock import now_ms
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS = [a + b for a in _ALPHABET for b in _ALPHABET]
+_RANDOM_BITS = 80
+INCARNATION_LENGTH = 12
+
+
+class IdSource:
+    """Makes ids; safe to share between threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._ms = 0
+        self._tail = 0
+        self._head_text = ""
+
+    def next(self) -> str:
+        with self._lock:
+            ms = now_ms()
+            if ms > self._ms:
+                self._ms = ms
+                self._tail = random.getrandbits(_RANDOM_BITS - 1)  # a bit of room, so that counting up stays inside
+                self._head_text = _encode(ms, 5)
+            else:  # the same ms, or the clock went back: rise all the same
+                self._tail += 1
+            return self._head_text + _encode(self._tail, 8)
+
+
+def _encode(number: int, pairs: int) -> str:
+    parts: list[str] = []
+    for _ in range(pairs):
+        number, low = divmod(number, 1024)
+        parts.append(_PAIRS[low])
+    parts.reverse()
+    return "".join(parts)
+
+
+_source = IdSource()
+new_id = _source.next
+
+
+def incarnation_of(new: str) -> str:
+    """Return what tells this use of an id from every other: the random end of an id that was made for it."""
+    return new[-INCARNATION_LENGTH:]

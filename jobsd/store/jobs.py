@@ -1,0 +1,211 @@
+"""The moves of a job, one method a script; the names are the same."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from jobsd.store.keys import DEFAULT_SHARD, PARKED, base_key, queue_of, shard_key
+from jobsd.store.looks import Looks
+from jobsd.store.scripts import Scripts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from redis.asyncio import Redis
+
+
+class NewJob(NamedTuple):
+    """``when``: '' now, '+500' in 500 ms by the server's clock, or epoch ms."""
+
+    queue: str
+    id: str
+    when: str
+    payload: bytes
+
+
+class Lease:
+    """The right to run one job until it ends or the worker falls silent. ``mark`` proves it in every later write."""
+
+    __slots__ = ("attempt", "due", "id", "mark", "payload", "queue", "side", "started_at")
+
+    def __init__(
+        self,
+        queue: str,
+        job_id: str,
+        mark: str,
+        due: int,
+        started_at: int,
+        attempt: int,
+        payload: bytes | None,
+        side: bytes | None,
+    ) -> None:
+        self.queue = queue
+        self.id = job_id
+        self.mark = mark
+        self.due = due
+        self.started_at = started_at
+        self.attempt = attempt
+        self.payload = payload
+        self.side = side
+
+
+class Claimed(NamedTuple):
+    """``now`` is the server's, in ms; ``next_due`` the earliest score of the queues, or None."""
+
+    now: int
+    next_due: int | None
+    leases: list[Lease]
+
+
+class Ending(NamedTuple):
+    """One row of finish.lua's arguments; see there for ``move``, ``at`` and ``data``."""
+
+    lease: Lease
+    move: str
+    at: int
+    data: str | bytes
+    result: bytes
+    record: bytes
+
+
+class Quota(NamedTuple):
+    queue: str
+    slots: int
+
+
+class Jobs:
+    """The scripts of one shard, on one Redis client."""
+
+    def __init__(self, redis: Redis, *, shard: str = DEFAULT_SHARD, variants: Mapping[str, str] | None = None) -> None:
+        self.redis = redis
+        self.shard = shard
+        self.looks = Looks(redis, shard=shard)
+        self._shard_key = shard_key(shard)
+        self._scripts = Scripts(redis, variants)
+        self._bases: dict[str, str] = {}
+
+    def base(self, queue: str) -> str:
+        base = self._bases.get(queue)
+        if base is None:
+            base = self._bases[queue] = base_key(queue, self.shard)
+        return base
+
+    def queue_of(self, base: str) -> str:
+        return queue_of(base)
+
+    async def announce(self, worker: str, facts: Mapping[str, str]) -> None:
+        """Publish what there is to know of a worker; the beat sets how long that lasts."""
+        await self.redis.hset(f"{self._shard_key}:worker:{worker}", mapping=dict(facts))  # pyright: ignore[reportGeneralTypeIssues, reportUnknownMemberType]
+
+    async def sign_off(self, worker: str) -> None:
+        """Remove a worker that ends in order."""
+        pipe = self.redis.pipeline(transaction=True)
+        pipe.zrem(f"{self._shard_key}:workers", worker)
+        pipe.delete(f"{self._shard_key}:worker:{worker}")
+        await pipe.execute()
+
+    async def enqueue(self, jobs: Sequence[NewJob]) -> list[bool]:
+        """Store the jobs, at most 1,000; False for one whose id another job has."""
+        places: dict[str, int] = {}
+        args: list[Any] = []
+        for job in jobs:
+            args += (places.setdefault(job.queue, len(places) + 1), job.id, job.when, job.payload)
+        answers = await self._scripts.call("enqueue", self._keys(places), args)
+        return [answer == 1 for answer in answers]
+
+    async def claim(
+        self,
+        worker: str,
+        number: int,
+        quotas: Sequence[Quota],
+        *,
+        slots: int,
+        lease_ms: int,
+        max_losses: int,
+        records: bool,
+    ) -> Claimed:
+        """Lease up to ``slots`` due jobs. Repeat with the same ``number`` until an answer has come."""
+        queues = [quota.queue for quota in quotas]
+        args: list[Any] = [worker, number, lease_ms, slots, max_losses, "1" if records else "0"]
+        for quota in quotas:
+            args += (quota.slots, quota.queue)
+        answer: list[Any] = await self._scripts.call("claim", self._keys(queues), args)
+        now: int = answer[0]
+        next_due = int(answer[1])
+        leases: list[Lease] = []
+        start = f"{worker}:{number}:"
+        for n in range(2, len(answer), 6):
+            row = cast("tuple[int, bytes, bytes, int, bytes | None, bytes | None]", answer[n : n + 6])
+            place, raw_id, raw_due, attempt, payload, side = row
+            if place == 0:  # a lease of a repeated call that has ended meanwhile
+                continue
+            due = raw_due.decode()
+            mark = f"{start}{(n - 2) // 6 + 1}:{now}:{attempt}:{due}"
+            leases.append(Lease(queues[place - 1], raw_id.decode(), mark, int(float(due)), now, attempt, payload, side))
+        return Claimed(now, next_due if 0 <= next_due < PARKED else None, leases)
+
+    async def extend(self, worker: str, lease_ms: int, leases: Sequence[Lease]) -> list[Lease]:
+        """Say that the worker lives and prolong ``leases``, at most 500; return those that are no longer its own."""
+        places: dict[str, int] = {}
+        args: list[Any] = [worker, lease_ms]
+        for lease in leases:
+            args += (places.setdefault(lease.queue, len(places) + 1), lease.id, lease.mark)
+        lost = await self._scripts.call("extend", self._keys(places), args)
+        return [leases[n - 1] for n in lost]
+
+    async def finish(
+        self,
+        worker: str,
+        batch: int,
+        endings: Sequence[Ending],
+        *,
+        keep_completed_count: int,
+        keep_archived_ms: int,
+        keep_archived_count: int,
+    ) -> list[bool]:
+        """Write the endings, at most 500; False for one whose mark was no longer the worker's."""
+        places: dict[str, int] = {}
+        args: list[Any] = [worker, batch, keep_completed_count, keep_archived_ms, keep_archived_count]
+        for lease, move, at, data, result, record in endings:
+            args += (
+                places.setdefault(lease.queue, len(places) + 1),
+                lease.id,
+                lease.mark,
+                move,
+                at,
+                data,
+                result,
+                record,
+            )
+        answer: bytes = await self._scripts.call("finish", self._keys(places), args)
+        return [letter == ord("a") for letter in answer]
+
+    async def progress(self, lease: Lease, done: int, total: int) -> bool:
+        """Note how far a running job is; False if it is no longer this worker's."""
+        args = [lease.id, lease.mark, done, total]
+        return await self._scripts.call("progress", [self.base(lease.queue)], args) == 1
+
+    async def wake(self, queue: str) -> None:
+        """Wake one idle worker of the queue."""
+        await self._scripts.call("wake", [self.base(queue)], [])
+
+    async def rerun(self, queue: str, job_id: str) -> bool:
+        """Run an archived job again; False if there is none, or one with its id is live."""
+        return await self._scripts.call("rerun", [self.base(queue), self._shard_key], [job_id]) == 1
+
+    async def recover(self, queues: Sequence[str], *, lease_ms: int, max_losses: int, records: bool) -> list[str]:
+        """Take back the jobs of dead workers; return the ids of the runs that were lost."""
+        args = [lease_ms, max_losses, "1" if records else "0", *queues]
+        lost = await self._scripts.call("recover", self._keys(queues), args)
+        return [job_id.decode() for job_id in lost]
+
+    async def release(self, queue: str, reasons: Sequence[str]) -> int:
+        """Give back the jobs parked for ``reasons``, at most 500 a call; return how many."""
+        return int(await self._scripts.call("release", [self.base(queue)], reasons))
+
+    async def trim(self, queue: str, *, keep_archived_ms: int, keep_archived_count: int) -> int:
+        """Forget what is over its retention, at most 700 jobs a call; return how many."""
+        return int(await self._scripts.call("trim", [self.base(queue)], [keep_archived_ms, keep_archived_count]))
+
+    def _keys(self, queues: Sequence[str] | Mapping[str, int]) -> list[str]:
+        return [self._shard_key, *map(self.base, queues)]

@@ -1,0 +1,75 @@
+"""Every key in Redis: name, type, contents.
+
+A queue's *base key* is ``jobsd:{main}:<queue>``; the part in braces, the shard, puts all queues of a
+shard into one slot of a cluster, so that a script may touch several. A queue name with a colon
+(``arq:queue``) is the raw key of an arq queue. The scripts derive every other key from the two
+prefixes below, so this page is also the map of what they write.
+
+    <base>                     zset    id -> ms: may run at; while active: a hint of the lease end; parked: PARKED
+    <base>:active              zset    id -> lease end, ms: the only authority on leases
+    <base>:retry               zset    id -> ms: waits for a retry
+    <base>:parked:<reason>     zset    id -> original due time, ms: waits for something but time
+    <base>:completed           zset    id -> ms at which its result is forgotten
+    <base>:archived            zset    id -> ms at which it was archived
+    <base>:dead:<id>           hash    payload, info (JSON): an archived job
+    <base>:side                hash    id -> JSON of what is not default: see SIDE
+    <base>:stats               hash    processed, failed, lost, stale: totals
+    <base>:wake                list    at most one token, popped by one idle worker
+
+    <shard>:state              hash    seen, amnesty (ms); paused:<base>
+    <shard>:queues             set     every base key that was ever used
+    <shard>:workers            zset    worker -> last beat, ms
+    <shard>:worker:<id>        hash    beat, lease, claim, finish, answers; host, pid, queues, tasks ...
+    <shard>:records            stream  one entry per batch of endings, one field per job
+
+    arq:job:<id>               string  the payload
+    arq:in-progress:<id>       string  the mark of the claim: worker:claim:index:started_at:attempt:due
+    arq:result:<id>            string  the result, in arq's form
+
+SIDE: ``n`` attempts so far, ``f`` failures, ``l`` losses, ``x`` interruptions, ``e`` [type, message] of
+the last error, ``w`` [[worker, started_at, last beat], ...] of the losses, ``p`` [done, total] of the running attempt.
+"""
+
+from __future__ import annotations
+
+import re
+
+PARKED = 9_000_000_000_000_000
+JOB = "arq:job:"
+IN_PROGRESS = "arq:in-progress:"
+RESULT = "arq:result:"
+DEFAULT_SHARD = "main"
+
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_RAW = re.compile(r"[A-Za-z0-9._:{}-]{1,256}")
+_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+
+QUEUE_ALLOWED = "1 to 128 of A-Z a-z 0-9 . _ - (or the raw key of an arq queue, with a colon)"
+ID_ALLOWED = "1 to 128 of A-Z a-z 0-9 . _ : -"
+
+
+def is_queue_name(name: str) -> bool:
+    return bool(_NAME.fullmatch(name) or (":" in name and _RAW.fullmatch(name)))
+
+
+def is_job_id(job_id: str) -> bool:
+    return bool(_ID.fullmatch(job_id))
+
+
+def shard_key(shard: str = DEFAULT_SHARD) -> str:
+    """Return the prefix of the shard's own keys. The empty name keeps them apart from every queue's."""
+    return f"jobsd:{{{shard}}}:"
+
+
+def base_key(queue: str, shard: str = DEFAULT_SHARD) -> str:
+    return queue if ":" in queue else f"jobsd:{{{shard}}}:{queue}"
+
+
+def queue_of(base: str) -> str:
+    """Return the queue's name: the inverse of base_key."""
+    prefix, brace, name = base.partition("}:")
+    return name if brace and prefix.startswith("jobsd:{") else base
+
+
+def records_key(shard: str = DEFAULT_SHARD) -> str:
+    return shard_key(shard) + ":records"

@@ -1,0 +1,136 @@
+"""Reads of what the scripts write: where a job is, how much a queue holds. Nothing here changes anything."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from jobsd.job import JobState
+from jobsd.store.keys import DEFAULT_SHARD, JOB, PARKED, RESULT, base_key, queue_of, shard_key
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+
+class Counts(NamedTuple):
+    """``due`` and ``future`` split the queue's zset at now, parked jobs left out; ``oldest`` is its least score."""
+
+    due: int
+    future: int
+    active: int
+    retry: int
+    parked: int
+    archived: int
+    completed: int
+    oldest: int | None
+    processed: int
+    failed: int
+    paused: bool
+
+
+class Looks:
+    """Questions to one shard, on one Redis client."""
+
+    def __init__(self, redis: Redis, *, shard: str = DEFAULT_SHARD) -> None:
+        self._redis: Any = redis  # redis-py types its answers as "awaitable or not"
+        self._shard = shard
+        self._shard_key = shard_key(shard)
+
+    async def queues(self) -> list[str]:
+        """Return the names of all queues that were ever used in this shard."""
+        return sorted(queue_of(base.decode()) for base in await self._redis.smembers(f"{self._shard_key}:queues"))
+
+    async def payload(self, job_id: str) -> bytes | None:
+        return await self._redis.get(JOB + job_id)
+
+    async def result(self, job_id: str) -> bytes | None:
+        return await self._redis.get(RESULT + job_id)
+
+    async def side(self, queue: str, job_id: str) -> dict[str, Any]:
+        """Return what is noted of a live job beside its payload; keys.py lists it."""
+        text = await self._redis.hget(f"{self._base(queue)}:side", job_id)
+        return json.loads(text) if text else {}
+
+    async def dead(self, queue: str, job_id: str) -> tuple[bytes | None, bytes | None]:
+        """Return payload and info of an archived job."""
+        payload, info = await self._redis.hmget(f"{self._base(queue)}:dead:{job_id}", "payload", "info")
+        return payload, info
+
+    async def state(self, queue: str, job_id: str, *, now: int) -> JobState:
+        """Return where the job is. ``now`` (epoch ms) tells scheduled from pending."""
+        base = self._base(queue)
+        pipe = self._redis.pipeline(transaction=True)
+        for key in (base, f"{base}:active", f"{base}:retry", f"{base}:archived", f"{base}:completed"):
+            pipe.zscore(key, job_id)
+        score, active, retry, archived, completed = await pipe.execute()
+        if active is not None:
+            return JobState.ACTIVE
+        if score is not None:
+            if score >= PARKED:
+                return JobState.PARKED
+            if score <= now:
+                return JobState.PENDING
+            return JobState.SCHEDULED if retry is None else JobState.RETRY
+        if completed is not None:
+            return JobState.COMPLETED
+        return JobState.UNKNOWN if archived is None else JobState.ARCHIVED
+
+    async def counts(self, queue: str, *, now: int) -> Counts:
+        base = self._base(queue)
+        pipe = self._redis.pipeline(transaction=True)
+        pipe.zcount(base, "-inf", now)
+        pipe.zcount(base, f"({now}", f"({PARKED}")
+        pipe.zcount(base, PARKED, "+inf")
+        for name in ("active", "retry", "archived", "completed"):
+            pipe.zcard(f"{base}:{name}")
+        pipe.zrange(base, 0, 0, withscores=True)
+        pipe.hmget(f"{base}:stats", "processed", "failed")
+        pipe.hexists(f"{self._shard_key}:state", f"paused:{base}")
+        due, future, parked, active, retry, archived, completed, head, stats, paused = await pipe.execute()
+        return Counts(
+            due=due,
+            future=future,
+            active=active,
+            retry=retry,
+            parked=parked,
+            archived=archived,
+            completed=completed,
+            oldest=int(head[0][1]) if head else None,
+            processed=int(stats[0] or 0),
+            failed=int(stats[1] or 0),
+            paused=bool(paused),
+        )
+
+    async def members(self, queue: str, state: JobState, *, now: int, limit: int) -> list[tuple[str, int]]:
+        """Return ids in ``state`` with their score: waiting ones by due time, ended ones the latest first."""
+        base = self._base(queue)
+        match state:
+            case JobState.PENDING:
+                found = await self._redis.zrange(base, "-inf", now, byscore=True, offset=0, num=limit, withscores=True)
+            case JobState.SCHEDULED:
+                found = await self._scheduled(base, now, limit)
+            case JobState.COMPLETED | JobState.ARCHIVED:
+                found = await self._redis.zrange(f"{base}:{state}", 0, limit - 1, desc=True, withscores=True)
+            case _:
+                found = await self._redis.zrange(f"{base}:{state}", 0, limit - 1, withscores=True)
+        return [(job_id.decode(), int(score)) for job_id, score in found]
+
+    async def _scheduled(self, base: str, now: int, limit: int) -> list[tuple[bytes, float]]:
+        """What is due later, less what runs and what waits for a retry: they stand in the same zset."""
+        found: list[tuple[bytes, float]] = []
+        offset = 0
+        while len(found) < limit:
+            page = await self._redis.zrange(
+                base, f"({now}", f"({PARKED}", byscore=True, offset=offset, num=500, withscores=True
+            )
+            if not page:
+                break
+            offset += len(page)
+            ids = [job_id for job_id, _ in page]
+            active = await self._redis.zmscore(f"{base}:active", ids)
+            retry = await self._redis.zmscore(f"{base}:retry", ids)
+            found += [pair for pair, a, r in zip(page, active, retry, strict=True) if a is None and r is None]
+        return found[:limit]
+
+    def _base(self, queue: str) -> str:
+        return base_key(queue, self._shard)

@@ -1,0 +1,159 @@
+-- claim: lease due jobs to one worker, from queues in their order of preference.
+--
+-- KEYS[1]   <shard>   prefix
+-- KEYS[2…]  <base>    zset    id -> may run at, epoch ms
+-- ARGV[1]   worker
+-- ARGV[2]   claim number, rising; the same number again is answered with the same leases
+-- ARGV[3]   lease length, ms
+-- ARGV[4]   free slots, at most 500
+-- ARGV[5]   losses after which a job is archived
+-- ARGV[6]   '1' if records are streamed
+-- ARGV[7…]  quota and name of each queue; what one queue leaves goes to the others, in their order
+-- Returns   {now, next due time or -1, queue, id, due, attempt, payload or false, side or false, …}
+--           The mark of the nth lease is worker:claim:n:now:attempt:due.
+--@include clock
+--@include wake
+--@include amnesty
+--@include archive
+--@include recover
+local now = clock()
+local shard, worker, number = KEYS[1], ARGV[1], ARGV[2]
+local lease_ms, slots = tonumber(ARGV[3]), math.min(tonumber(ARGV[4]), 500)
+local lease_end = now + lease_ms
+local answer = {now, -1}
+local identity = shard .. ':worker:' .. worker
+
+local last = tonumber(redis.call('HGET', identity, 'claim')) or 0
+if tonumber(number) < last then return answer end  -- a delayed copy of an answered call: nobody waits for it
+
+local function append(q, id, due, attempt, payload, side)
+  local n = #answer
+  answer[n + 1], answer[n + 2], answer[n + 3] = q, id, due
+  answer[n + 4], answer[n + 5], answer[n + 6] = attempt, payload, side
+end
+
+-- The same call again: its answer was lost. Its leases are those whose mark bears its number.
+local function repeat_answer()
+  local prefix = worker .. ':' .. number .. ':'
+  local found = {}
+  for q = 2, #KEYS do
+    local cursor = '0'
+    repeat
+      local page = redis.call('ZSCAN', KEYS[q] .. ':active', cursor, 'COUNT', 200)
+      cursor = page[1]
+      for i = 1, #page[2], 2 do
+        local id = page[2][i]
+        local mark = redis.call('GET', 'arq:in-progress:' .. id)
+        if mark and string.sub(mark, 1, #prefix) == prefix then
+          local index, started, attempt, due = string.match(mark, '^[^:]+:%d+:(%d+):(%d+):(%d+):(.+)$')
+          found[tonumber(index)] = {q - 1, id, due, tonumber(attempt), started}
+        end
+      end
+    until cursor == '0'
+  end
+  local n = 0
+  for index in pairs(found) do if index > n then n = index end end
+  for index = 1, n do
+    local lease = found[index]
+    -- A lease that ended meanwhile leaves a gap, so that the others keep their index.
+    if lease then
+      answer[1] = tonumber(lease[5])
+      append(lease[1], lease[2], lease[3], lease[4], redis.call('GET', 'arq:job:' .. lease[2]),
+        redis.call('HGET', KEYS[lease[1] + 1] .. ':side', lease[2]))
+    else
+      append(0, '', '0', 0, false, false)
+    end
+  end
+  return answer
+end
+
+local resting = amnesty(shard, now, lease_ms)
+if tonumber(number) == last then return repeat_answer() end
+redis.call('HSET', identity, 'claim', number)
+
+if not resting then
+  for q = 2, #KEYS do
+    recover(KEYS[q], {shard = shard, lease_ms = lease_ms, max_losses = tonumber(ARGV[5]), records = ARGV[6], name = ARGV[4 + 2 * q]}, now)
+  end
+end
+
+local paused = {}
+for q = 2, #KEYS do paused[q - 1] = 'paused:' .. KEYS[q] end
+paused = redis.call('HMGET', shard .. ':state', unpack(paused))
+
+local taken, bytes = 0, 0
+local function take(q, want)
+  local base = KEYS[q]
+  local active, side = base .. ':active', base .. ':side'
+  local got, passes = 0, 0
+  while got < want and bytes < 4194304 and passes < 40 do
+    passes = passes + 1
+    local due = redis.call('ZRANGE', base, '-inf', now, 'BYSCORE', 'LIMIT', 0, math.min(want - got, 100), 'WITHSCORES')
+    local n = #due / 2
+    if n == 0 then break end
+    local ids, running, jobs = {}, {}, {}
+    for i = 1, n do
+      local id = due[2 * i - 1]
+      ids[i], running[i], jobs[i] = id, 'arq:in-progress:' .. id, 'arq:job:' .. id
+    end
+    local leases = redis.call('ZMSCORE', active, unpack(ids))
+    local marks = redis.call('MGET', unpack(running))
+    local payloads = redis.call('MGET', unpack(jobs))
+    local sides = redis.call('HMGET', side, unpack(ids))
+    local scores, claimed, granted, retried = {}, {}, {}, {}
+    for i = 1, n do
+      local id, score = ids[i], lease_end
+      local lease = tonumber(leases[i])
+      local foreign = marks[i] and not lease and redis.call('PTTL', running[i]) or -1
+      if lease then
+        -- Its score is only a hint that somebody changed; the lease counts. An expired one waits for recover.
+        score = math.max(lease, now + 1000)
+      elseif foreign > 0 then
+        score = now + foreign  -- another system's lease
+      else
+        local attempt = 1
+        if sides[i] then
+          attempt = (cjson.decode(sides[i]).n or 0) + 1
+          retried[#retried + 1] = id
+        end
+        taken, got = taken + 1, got + 1
+        bytes = bytes + #(payloads[i] or '')
+        append(q - 1, id, due[2 * i], attempt, payloads[i], sides[i])
+        local m = #claimed
+        claimed[m + 1], claimed[m + 2] = lease_end, id
+        granted[m + 1] = running[i]
+        granted[m + 2] = worker .. ':' .. number .. ':' .. taken .. ':' .. now .. ':' .. attempt .. ':' .. due[2 * i]
+        -- arq gives a payload 24 hours; a claimed one must not expire. Our own never do.
+        if payloads[i] and string.sub(payloads[i], 1, 5) ~= '{"i":' then redis.call('PERSIST', jobs[i]) end
+      end
+      scores[2 * i - 1], scores[2 * i] = score, id
+    end
+    redis.call('ZADD', base, unpack(scores))
+    if #claimed > 0 then
+      redis.call('ZADD', active, unpack(claimed))
+      redis.call('MSET', unpack(granted))
+    end
+    if #retried > 0 then redis.call('ZREM', base .. ':retry', unpack(retried)) end
+  end
+  return got
+end
+
+local empty = {}
+for q = 2, #KEYS do
+  local quota = math.min(tonumber(ARGV[3 + 2 * q]), slots - taken)
+  if paused[q - 1] then empty[q] = true elseif quota > 0 then empty[q] = take(q, quota) < quota end
+end
+for q = 2, #KEYS do
+  if taken < slots and not empty[q] then take(q, slots - taken) end
+end
+
+local next_due = nil
+for q = 2, #KEYS do
+  if not paused[q - 1] then
+    local head = tonumber(redis.call('ZRANGE', KEYS[q], 0, 0, 'WITHSCORES')[2])
+    if head and head <= now and taken >= slots then wake(KEYS[q]) end  -- more than this worker can take
+    if head and (not next_due or head < next_due) then next_due = head end
+  end
+end
+answer[2] = next_due or -1
+return answer

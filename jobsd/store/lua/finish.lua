@@ -1,0 +1,132 @@
+-- finish: write what became of jobs, for each whose mark is still the worker's.
+--
+-- KEYS[1]   <shard>   prefix
+-- KEYS[2…]  <base>    zset    id -> may run at, epoch ms
+-- ARGV[1]   worker
+-- ARGV[2]   batch number, rising; the same number again gets the same answer and changes nothing
+-- ARGV[3]   how many completed jobs a queue keeps
+-- ARGV[4]   how long an archived job is kept, ms
+-- ARGV[5]   how many archived jobs a queue keeps
+-- ARGV[6…]  queue (1 is KEYS[2]), id, mark, move, at, data, result, record; repeated, at most 500
+--           move  at           data
+--           C     keep, ms     -               completed; the result is kept that long
+--           R     epoch ms     side            retry at
+--           S     epoch ms     side            scheduled (a snooze)
+--           Q     due, ms      side or ''      back to pending, unchanged
+--           P     due, ms      reason          parked
+--           A     keep, ms     info            archived; the result is kept that long
+--           D     0            -               removed
+--           record '' = none. result '' = none.
+-- Returns   a letter for each: a accepted, s stale (somebody else's now; nothing was written).
+--@include clock
+--@include wake
+--@include archive
+local now = clock()
+local shard, worker, batch = KEYS[1], ARGV[1], tonumber(ARGV[2])
+local identity = shard .. ':worker:' .. worker
+local last = redis.call('HMGET', identity, 'finish', 'answers')
+if tonumber(last[1]) == batch then return last[2] end
+if batch < (tonumber(last[1]) or 0) then return '' end  -- a delayed copy of an answered call: nobody waits for it
+
+local FIRST, STEP = 6, 8
+local n = (#ARGV - FIRST + 1) / STEP
+local running, answers = {}, {}
+for i = 1, n do running[i] = 'arq:in-progress:' .. ARGV[FIRST + (i - 1) * STEP + 1] end
+local marks = redis.call('MGET', unpack(running))
+
+local ended, results, records, keys = {}, {}, {}, {}
+local per_queue = {}
+for i = 1, n do
+  local at = FIRST + (i - 1) * STEP
+  if marks[i] ~= ARGV[at + 2] then
+    answers[i] = 's'
+  else
+    answers[i] = 'a'
+    local q, id, move = tonumber(ARGV[at]) + 1, ARGV[at + 1], ARGV[at + 3]
+    local own = per_queue[q]
+    if not own then
+      own = {gone = {}, out = {}, completed = {}, kept = {}, failed = 0, processed = 0, waiting = false}
+      per_queue[q] = own
+    end
+    own.out[#own.out + 1] = id
+    keys[#keys + 1] = running[i]
+    if move == 'C' then
+      own.gone[#own.gone + 1] = id
+      own.processed = own.processed + 1
+      keys[#keys + 1] = 'arq:job:' .. id
+      if ARGV[at + 6] ~= '' then
+        results[#results + 1] = 'arq:result:' .. id
+        results[#results + 1] = ARGV[at + 6]
+        own.completed[#own.completed + 1] = now + tonumber(ARGV[at + 4])
+        own.completed[#own.completed + 1] = id
+      end
+    else
+      ended[#ended + 1] = i
+    end
+    if ARGV[at + 7] ~= '' then
+      records[#records + 1] = id
+      records[#records + 1] = ARGV[at + 7]
+    end
+  end
+end
+
+-- The moves that few jobs make, one at a time.
+for _, i in ipairs(ended) do
+  local at = FIRST + (i - 1) * STEP
+  local q, id, move, due, data = tonumber(ARGV[at]) + 1, ARGV[at + 1], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5]
+  local base, own = KEYS[q], per_queue[q]
+  if move == 'A' then
+    own.failed, own.processed = own.failed + 1, own.processed + 1
+    archive(base, id, redis.call('GET', 'arq:job:' .. id), data, now)
+    redis.call('ZREM', base, id)
+    if ARGV[at + 6] ~= '' and tonumber(due) > 0 then redis.call('SET', 'arq:result:' .. id, ARGV[at + 6], 'PX', due) end
+    own.trim = true
+  elseif move == 'D' then
+    own.processed = own.processed + 1
+    own.gone[#own.gone + 1] = id
+    keys[#keys + 1] = 'arq:job:' .. id
+  elseif move == 'P' then
+    redis.call('ZADD', base, 9e15, id)
+    redis.call('ZADD', base .. ':parked:' .. data, due, id)
+  else
+    if move == 'R' then
+      own.failed, own.processed = own.failed + 1, own.processed + 1
+      redis.call('ZADD', base .. ':retry', due, id)
+    end
+    if data ~= '' then redis.call('HSET', base .. ':side', id, data) end
+    redis.call('ZADD', base, due, id)
+    own.waiting = true
+  end
+end
+
+if #results > 0 then redis.call('MSET', unpack(results)) end
+for q, own in pairs(per_queue) do
+  local base = KEYS[q]
+  redis.call('ZREM', base .. ':active', unpack(own.out))
+  if #own.gone > 0 then
+    redis.call('ZREM', base, unpack(own.gone))
+    redis.call('HDEL', base .. ':side', unpack(own.gone))
+  end
+  if #own.completed > 0 then
+    local completed = base .. ':completed'
+    redis.call('ZADD', completed, unpack(own.completed))
+    -- Twice as many as came, at the most: what is over the count, then what is over its time.
+    local room = #own.completed
+    local excess = math.min(redis.call('ZCARD', completed) - tonumber(ARGV[3]), room)
+    local old = {}
+    if excess > 0 then
+      local popped = redis.call('ZPOPMIN', completed, excess)
+      for i = 1, #popped, 2 do old[#old + 1] = 'arq:result:' .. popped[i] end
+    end
+    if #old > 0 then redis.call('DEL', unpack(old)) end
+  end
+  if own.processed > 0 then redis.call('HINCRBY', base .. ':stats', 'processed', own.processed) end
+  if own.failed > 0 then redis.call('HINCRBY', base .. ':stats', 'failed', own.failed) end
+  if own.trim then trim_archive(base, now, tonumber(ARGV[4]), tonumber(ARGV[5])) end
+  if own.waiting then wake(base) end
+end
+if #keys > 0 then redis.call('DEL', unpack(keys)) end
+if #records > 0 then redis.call('XADD', shard .. ':records', '*', unpack(records)) end
+local answer = table.concat(answers)
+redis.call('HSET', identity, 'finish', batch, 'answers', answer)
+return answer

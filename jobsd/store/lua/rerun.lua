@@ -1,0 +1,22 @@
+-- rerun: run an archived job again, with a fresh count.
+--
+-- KEYS[1]  <base>   zset    id -> may run at, epoch ms
+-- KEYS[2]  <shard>  prefix
+-- ARGV[1]  id
+-- Returns  1, or 0 if no such job is archived, or one with its id is live.
+--@include clock
+--@include wake
+local base, id = KEYS[1], ARGV[1]
+local dead = base .. ':dead:' .. id
+local payload = redis.call('HGET', dead, 'payload')
+if not payload or redis.call('EXISTS', 'arq:job:' .. id) == 1 then return 0 end
+redis.call('SET', 'arq:job:' .. id, payload)
+redis.call('ZADD', base, clock(), id)
+-- Attempts go on counting, so that no two runs of a job have the same number; failures start afresh.
+local info = cjson.decode(redis.call('HGET', dead, 'info'))
+redis.call('HSET', base .. ':side', id, cjson.encode({n = info.n}))
+redis.call('SADD', KEYS[2] .. ':queues', base)
+redis.call('DEL', dead, 'arq:result:' .. id)
+redis.call('ZREM', base .. ':archived', id)
+wake(base)
+return 1

@@ -41,6 +41,8 @@ def redis_url_of(environment: Mapping[str, str]) -> str | None:
         return None
     password = environment.get("REDIS_PASSWORD", "")
     secret = f":{quote(password, safe='')}@" if password else ""
+    if ":" in host and not host.startswith("["):
+        host = f"[{host}]"  # IPv6
     return f"redis://{secret}{host}:{environment.get('REDIS_PORT') or 6379}/{environment.get('REDIS_DB') or 0}"
 
 

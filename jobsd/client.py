@@ -26,6 +26,7 @@ from jobsd.store.connection import AWAY, connect
 from jobsd.store.ids import incarnation_of, new_id
 from jobsd.store.jobs import Jobs, NewJob
 from jobsd.store.keys import ID_ALLOWED, QUEUE_ALLOWED, is_job_id, is_queue_name
+from jobsd.store.looks import Looks
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterable, Iterable
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
+_UNBOUNDED = 2**31
 _MOST_JOBS = 1000
 _MOST_BYTES = 8 * 1024 * 1024
 _TRIES = 3
@@ -89,8 +91,10 @@ class Client:
     def __init__(self, url: str, *, shard: str = "main", payload_limit_bytes: int = PAYLOAD_LIMIT_BYTES) -> None:
         self._url = url
         self._limit = payload_limit_bytes
-        self._redis = connect(url)
-        self._jobs = Jobs(self._redis, shard=shard)
+        self._senders = connect(url, connections=_UNBOUNDED)  # one at a time, and one for each enqueue_many
+        self._readers = connect(url, waiting=True)  # as many callers as there are results waited for
+        self._jobs = Jobs(self._senders, shard=shard)
+        self._looks = Looks(self._readers, shard=shard)
         self._waiting: list[_Waiting] = []
         self._sender: asyncio.Task[None] | None = None
 
@@ -136,22 +140,22 @@ class Client:
         return JobRef(self, job_id, queue)
 
     async def state(self, queue: str, job_id: str) -> JobState:
-        return await self._reach(self._jobs.looks.state(queue, job_id, now=now_ms()))
+        return await self._reach(self._looks.state(queue, job_id, now=now_ms()))
 
     async def progress(self, queue: str, job_id: str) -> tuple[int, int] | None:
-        found = (await self._reach(self._jobs.looks.side(queue, job_id))).get("p")
+        found = (await self._reach(self._looks.side(queue, job_id))).get("p")
         return (found[0], found[1]) if found else None
 
     async def wait_for_result(self, queue: str, job_id: str, timeout_s: float | None) -> Any:
         """See JobRef.result."""
         started, pause = monotonic(), _FIRST_POLL_S
         while True:
-            stored = await self._reach(self._jobs.looks.result(job_id))
+            stored = await self._reach(self._looks.result(job_id))
             if stored is not None:
                 return _open_result(job_id, stored)
             # Looked at again after the state: a job may end between the two.
             state = await self.state(queue, job_id)
-            if state is JobState.UNKNOWN and await self._reach(self._jobs.looks.result(job_id)) is None:
+            if state is JobState.UNKNOWN and await self._reach(self._looks.result(job_id)) is None:
                 raise JobNotFoundError(job_id=job_id)
             if timeout_s is not None and monotonic() - started + pause > timeout_s:
                 msg = f"job {job_id} is {state} after {timeout_s:g} s"
@@ -163,7 +167,8 @@ class Client:
         """Send what waits and close the connections."""
         while self._sender is not None and not self._sender.done():
             await asyncio.wait([self._sender])
-        await self._redis.aclose()
+        await self._senders.aclose()
+        await self._readers.aclose()
 
     async def __aenter__(self) -> Self:
         return self

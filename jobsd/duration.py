@@ -9,7 +9,7 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 6048
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhdw])")
 _WHOLE = re.compile(rf"(?:{_PART.pattern})+")
 
-ALLOWED = 'a duration such as "500ms", "30s", "5m", "1h30m", "2d" or a timedelta'
+ALLOWED = 'a duration such as "500ms", "30s", "5m", "1h30m", "2d"'
 
 
 def parse_duration(value: object) -> timedelta:

@@ -46,7 +46,7 @@ class DisabledError(ConfigurationError):
     """``REDIS_ENABLE=false``: the queue is switched off on purpose."""
 
     def __init__(self) -> None:
-        super().__init__("the queue is switched off by REDIS_ENABLE=false; nothing was enqueued")
+        super().__init__("the queue is switched off by REDIS_ENABLE=false")
 
 
 class SettingsError(ConfigurationError):

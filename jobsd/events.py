@@ -13,6 +13,7 @@ class Event(StrEnum):
     SERVICE_RECOVERED = "service.recovered"
     REDIS_UNREACHABLE = "redis.unreachable"
     REDIS_CONNECTED = "redis.connected"
+    REDIS_EMPTIED = "redis.emptied"
     POSTGRES_UNREACHABLE = "postgres.unreachable"
     POSTGRES_CONNECTED = "postgres.connected"
     RECORDS_DISABLED = "records.disabled"

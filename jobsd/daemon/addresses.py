@@ -7,7 +7,7 @@ from ipaddress import IPv6Address
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
-from jobsd.daemon.masking import masked
+from jobsd.addresses import masked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

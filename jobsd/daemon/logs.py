@@ -137,5 +137,11 @@ def _console(*, colours: bool) -> ConsoleRenderer:
 
 
 def _shown(value: object) -> str:
-    text = ",".join(map(str, cast("list[object]", value))) if isinstance(value, list | tuple) else str(value)
-    return text if text.isprintable() and text and not set(text) & set(" =\"'") else repr(text)
+    match value:
+        case dict():
+            text = ",".join(f"{name}:{part}" for name, part in cast("dict[object, object]", value).items())
+        case list() | tuple():
+            text = ",".join(map(str, cast("list[object]", value)))
+        case _:
+            text = str(value)
+    return text if text and text.isprintable() and not set(text) & set(" =\"'") else repr(text)

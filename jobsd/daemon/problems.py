@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, cast, get_args
 from annotated_types import Ge, Le
 from pydantic import SecretStr
 
+from jobsd.addresses import HIDDEN, masked
 from jobsd.daemon.keys import READ_ELSEWHERE, Key, dotted, field_at, names_in, nearest, variable
-from jobsd.daemon.masking import HIDDEN, masked
 from jobsd.duration import format_duration
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def _wrong(details: ErrorDetails, field: FieldInfo | None) -> str:
     given = HIDDEN if _is_secret(field) else shown(value)
     if kind == "value_error":
         # A sentence of ours, except that whoever reads it writes TOML and not Python.
-        return str(details.get("ctx", {})["error"]).removesuffix(" or a timedelta").replace(repr(value), given, 1)
+        return str(details.get("ctx", {})["error"]).replace(repr(value), given, 1)
     if kind == "literal_error" and field:
         choices = [str(choice) for choice in get_args(field.annotation)]
         return f"{given} is not one of {', '.join(map(shown, choices))}{_did_you_mean(str(value), choices)}"

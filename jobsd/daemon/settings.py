@@ -19,10 +19,10 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
+from jobsd.addresses import masked
 from jobsd.daemon.addresses import check_postgres, check_redis
 from jobsd.daemon.keys import Key, dotted
 from jobsd.daemon.layers import DEFAULT
-from jobsd.daemon.masking import masked
 from jobsd.daemon.problems import problems_of, true_for_a_number
 from jobsd.daemon.sources import gather
 from jobsd.duration import format_duration

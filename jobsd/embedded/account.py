@@ -32,18 +32,9 @@ class Account:
 
 def servers_account() -> Account:
     """Return this process's own user, or as root ``JOBSD_EMBEDDED_USER``, which is ``nobody`` unless set."""
-    return _instead_of_root() if os.geteuid() == 0 else _oneself()
-
-
-def _oneself() -> Account:
-    try:
-        name = pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        raise EmbeddedError(
-            f"user id {os.geteuid()} has no name on this system, and Postgres will not make a database for it.\n"
-            f"What to do: add the user to /etc/passwd, or give JOBSD_REDIS_URL and JOBSD_DATABASE_URL."
-        ) from None
-    return Account(name, os.geteuid(), os.getegid(), dropped=False)
+    if os.geteuid() == 0:
+        return _instead_of_root()
+    return Account("the user of this process", os.geteuid(), os.getegid(), dropped=False)
 
 
 def _instead_of_root() -> Account:

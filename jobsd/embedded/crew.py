@@ -57,6 +57,7 @@ class Crew:
     async def start(self) -> None:
         """Return when all servers answer. Whatever happens instead, none is left behind."""
         began = monotonic()
+        await self.stop()  # what a stop that was cancelled has left
         try:
             self._servers = await self._hire()
             await self._start_all()

@@ -31,7 +31,7 @@ async def clear_orphans(alive: FileLock, servers: Sequence[Server], places: Plac
     """Take ``alive``, ending the servers that still hold it. The caller holds ``owner.lock``."""
     if await _taken(alive, within_s=_PATIENCE_S):
         return
-    for strike in range(max(len(server.stop_steps) for server in servers)):
+    for strike in range(max((len(server.stop_steps) for server in servers), default=0)):
         steps = [server.stop_steps[min(strike, len(server.stop_steps) - 1)] for server in servers]
         for server, (step, _) in zip(servers, steps, strict=True):
             pid = pid_in(server.pid_file)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from jobsd.duration import duration_ms
 from jobsd.engine.shares import Shares
+from jobsd.events import Event
+from jobsd.logger import log
 from jobsd.service import Service
 
 if TYPE_CHECKING:
@@ -106,6 +108,8 @@ class Dispatcher(Service):
         )
         self.unanswered = False
         self._shares.settle(plan, claimed.leases)
+        for job_id in claimed.lost:
+            log.warning(Event.JOB_LOST, job_id=job_id)
         for lease in claimed.leases:
             self._desk.start(lease)
         self.next_due = claimed.next_due

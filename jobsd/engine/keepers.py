@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _RELEASE_EVERY_S = 5.0
 _TRIM_EVERY_S = 30.0
+_ADOPT_EVERY_S = 5.0  # a backlog of a million is seen within three hours; a payload expires after 24
 _MOST_CALLS = 20
 
 
@@ -63,6 +64,20 @@ class Releaser(Service):
                     break
                 log.info(Event.TASKS_RELEASED, queue=queue, jobs=released)
         return _RELEASE_EVERY_S
+
+
+class Adopter(Service):
+    """Keeps the payloads of arq's clients from expiring while they wait, a page at a time."""
+
+    def __init__(self, jobs: Jobs) -> None:
+        super().__init__()
+        self._jobs = jobs
+        self._cursors: dict[str, str] = {}
+
+    async def tick(self) -> float | None:
+        for queue in await self._jobs.looks.queues():
+            self._cursors[queue] = await self._jobs.adopt(queue, self._cursors.get(queue, "0"))
+        return _ADOPT_EVERY_S
 
 
 class Trimmer(Service):

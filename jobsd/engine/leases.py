@@ -118,12 +118,15 @@ class Heartbeat:
 
     async def _beat_until_stopped(self, jobs: Jobs) -> None:
         beats = failures = 0
+        epoch: str | None = None
         while not self._stopping.is_set():
             assert self._nudge is not None  # noqa: S101 - made in _main
             self._nudge.clear()
             try:
                 if beats % _ANNOUNCE_EVERY == 0:
-                    await jobs.announce(self._worker, self._facts)
+                    before, epoch = epoch, await jobs.announce(self._worker, self._facts)
+                    if before is not None and before != epoch:
+                        log.error(Event.REDIS_EMPTIED, consequence="waiting jobs are gone; those that run go on")
                 await self._beat(jobs)
             except Exception as error:  # noqa: BLE001 - the heartbeat outlives any error of one beat
                 failures += 1

@@ -17,7 +17,7 @@ from jobsd.engine.decide import Policy, decide
 from jobsd.engine.dispatcher import Dispatcher
 from jobsd.engine.endings import Endings
 from jobsd.engine.finisher import Finisher
-from jobsd.engine.keepers import Recoverer, Releaser, Trimmer
+from jobsd.engine.keepers import Adopter, Recoverer, Releaser, Trimmer
 from jobsd.engine.leases import Heartbeat
 from jobsd.engine.options import QueueOptions, WorkerOptions
 from jobsd.engine.reports import report
@@ -69,7 +69,11 @@ class Worker:
         self.jobs = jobs = Jobs(self._redis, shard=shard)
         codec = codec or JsonCodec()
         self._loop = asyncio.get_running_loop()
-        self._runner = Runner(jobs, tasks, options, shared if shared is not None else {}, codec)
+        # What tasks do with Redis must not take the engine's connections.
+        self._redis_of_tasks = connect(url, connections=max(50, options.concurrency), waiting=True)
+        self._runner = Runner(
+            Jobs(self._redis_of_tasks, shard=shard), tasks, options, shared if shared is not None else {}, codec
+        )
         self._endings = Endings(self.id, options, codec, records=records)
         self.finisher = Finisher(jobs, self.id, options, self._written)
         self._waker = Waker(url, [jobs.base(queue) for queue in queues])
@@ -81,10 +85,19 @@ class Worker:
             options,
             held=self._held,
             attempts=self.attempts,
-            facts={"host": socket.gethostname(), "pid": str(os.getpid()), "queues": " ".join(queues)},
+            facts={
+                "host": socket.gethostname(),
+                "pid": str(os.getpid()),
+                "queues": " ".join(queues),
+                "tasks": " ".join(tasks),
+            },
             lost=self._lost,
         )
-        self._keepers: list[Service] = [Recoverer(jobs, options, records=records), Trimmer(jobs, options)]
+        self._keepers: list[Service] = [
+            Recoverer(jobs, options, records=records),
+            Trimmer(jobs, options),
+            Adopter(jobs),
+        ]
         if tasks:
             self._keepers.append(Releaser(jobs, queues, list(tasks)))
         self.ended: Counter[str] = Counter()
@@ -209,6 +222,7 @@ class Worker:
             await self._quietly(self.jobs.wake(self.jobs.queue_of(base)))
         await self._waker.close()
         await self._heartbeat.stop()
+        await self._redis_of_tasks.aclose()
         await self._redis.aclose()
 
     async def _quietly(self, call: Any) -> None:

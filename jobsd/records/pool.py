@@ -5,7 +5,8 @@ A pool opens no connection before the first use, so it can be made while Postgre
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager, contextmanager
+import asyncio
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import asyncpg
@@ -76,7 +77,10 @@ class Pool:
             return await connection.fetchval(query, *args)
 
     async def close(self) -> None:
-        await self._pool.close()
+        """Say goodbye, but to a server that does not answer not for long."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                await self._pool.close()
 
     @contextmanager
     def _reaching(self) -> Generator[None]:

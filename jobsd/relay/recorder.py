@@ -21,7 +21,7 @@ from jobsd.relay.intake import BATCH_BYTES, BATCH_ROWS, Intake
 from jobsd.service import Service, backoff_s
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from jobsd.records.migrate import MigrateMode
     from jobsd.records.pool import Pool
@@ -115,30 +115,33 @@ class Recorder(Service):
                 self._partitions_at = monotonic() + PARTITIONS_AGAIN_S
 
     async def _carry(self, entries: Sequence[Entry]) -> None:
-        """Write, then settle: what is settled is committed."""
+        """Write, then settle: what is settled is committed.
+
+        Jobs share the loop, so no more is decoded in one go than is written next.
+        """
         rejected: list[Rejected] = []
-        records: list[Record] = []
-        for entry in entries:
-            for job_id, value in entry.records:
-                read = decode(job_id, value)
-                records.append(read) if isinstance(read, Record) else rejected.append(read)
-        for portion in self._portions(records):
-            written = await write(self._pool, portion)
-            self.recorded += written.rows
-            rejected += written.rejected
-            self._portion = min(BATCH_ROWS, self._portion * 2)
+        portion: list[Record] = []
+        size = 0
+        for job_id, value in (record for entry in entries for record in entry.records):
+            read = decode(job_id, value)
+            if isinstance(read, Rejected):
+                rejected.append(read)
+                continue
+            if portion and (len(portion) >= self._portion or size + len(value) > BATCH_BYTES):
+                rejected += await self._write(portion)
+                portion, size = [], 0
+            portion.append(read)
+            size += len(value)
+        rejected += await self._write(portion)
         await self._reject(rejected)
         await self._stream.settle([entry.id for entry in entries])
         self.lag_ms = max(0, now_ms() - entries[0].added_at) if entries else 0
 
-    def _portions(self, records: Sequence[Record]) -> Iterator[Sequence[Record]]:
-        start = size = 0
-        for index, record in enumerate(records):
-            size += len(record.raw)
-            if index - start >= self._portion or (size > BATCH_BYTES and index > start):
-                yield records[start:index]
-                start, size = index, len(record.raw)
-        yield records[start:]
+    async def _write(self, portion: Sequence[Record]) -> list[Rejected]:
+        written = await write(self._pool, portion)
+        self.recorded += written.rows
+        self._portion = min(BATCH_ROWS, self._portion * 2)
+        return written.rejected
 
     async def _reject(self, rejected: Sequence[Rejected]) -> None:
         if rejected:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import redis.exceptions
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -25,16 +25,18 @@ AWAY: tuple[type[Exception], ...] = (
 """What a call raises while the server cannot serve it: refused, lost, loading, read-only after a failover."""
 
 
-def connect(url: str, *, call_timeout_s: float | None = CALL_TIMEOUT_S, connections: int = 50) -> Redis:
+def connect(
+    url: str, *, call_timeout_s: float | None = CALL_TIMEOUT_S, connections: int = 50, waiting: bool = False
+) -> Redis:
     """Return a client for ``url``; nothing is connected yet.
 
-    No call is repeated behind the caller's back: what may be sent twice is decided where it is known to
-    be harmless. Raises NotConfiguredError for a URL that is none.
+    ``connections`` is the most it opens. One caller more is an error, or with ``waiting`` waits its turn:
+    for clients whose callers are many and not ours. No call is repeated behind the caller's back: what may
+    be sent twice is decided where it is known to be harmless. Raises NotConfiguredError for a URL that is none.
     """
     scheme = urlsplit(url).scheme
     if scheme not in {"redis", "rediss", "unix"}:
-        ways = "a URL begins with redis://, rediss:// or unix://"
-        raise NotConfiguredError(what="Redis", ways=ways)
+        raise NotConfiguredError(what="Redis", ways="a URL begins with redis://, rediss:// or unix://")
     options: dict[str, Any] = {
         "socket_connect_timeout": CONNECT_TIMEOUT_S,
         "socket_timeout": call_timeout_s,
@@ -42,13 +44,24 @@ def connect(url: str, *, call_timeout_s: float | None = CALL_TIMEOUT_S, connecti
         "max_connections": connections,
         "protocol": 2,
     }
-    if scheme == "unix":
-        # from_url leaves the percent signs in a path; a state directory may have a space in it.
-        parts = urlsplit(url)
-        options["unix_socket_path"] = unquote(parts.path)
-        options["username"] = unquote(parts.username) if parts.username else None
-        options["password"] = unquote(parts.password) if parts.password else None
-        database = next((part[3:] for part in parts.query.split("&") if part.startswith("db=")), "0")
-        options["db"] = int(database or 0)
-        return Redis(**options)
-    return Redis.from_url(url, **options)  # pyright: ignore[reportUnknownMemberType] - redis-py leaves **kwargs open
+    if waiting:
+        options["timeout"] = CALL_TIMEOUT_S
+    kind: Any = BlockingConnectionPool if waiting else ConnectionPool
+    pool = (
+        kind(connection_class=UnixDomainSocketConnection, **_of_unix(url), **options)
+        if scheme == "unix"
+        else kind.from_url(url, **options)
+    )
+    return Redis.from_pool(pool)
+
+
+def _of_unix(url: str) -> dict[str, Any]:
+    """Read a unix URL: redis-py leaves the percent signs in the path, and a state directory may have a space in it."""
+    parts = urlsplit(url)
+    database = dict(parse_qsl(parts.query)).get("db", "0")
+    return {
+        "path": unquote(parts.path),
+        "username": unquote(parts.username) if parts.username else None,
+        "password": unquote(parts.password) if parts.password else None,
+        "db": int(database),
+    }

@@ -50,11 +50,15 @@ class Lease:
 
 
 class Claimed(NamedTuple):
-    """``now`` is the server's, in ms; ``next_due`` the earliest score of the queues, or None."""
+    """``now`` is the server's, in ms; ``next_due`` the earliest score of the queues, or None.
+
+    ``lost`` are the jobs whose run was found lost on the way.
+    """
 
     now: int
     next_due: int | None
     leases: list[Lease]
+    lost: list[str]
 
 
 class Ending(NamedTuple):
@@ -93,9 +97,16 @@ class Jobs:
     def queue_of(self, base: str) -> str:
         return queue_of(base)
 
-    async def announce(self, worker: str, facts: Mapping[str, str]) -> None:
-        """Publish what there is to know of a worker; the beat sets how long that lasts."""
-        await self.redis.hset(f"{self._shard_key}:worker:{worker}", mapping=dict(facts))  # pyright: ignore[reportGeneralTypeIssues, reportUnknownMemberType]
+    async def announce(self, worker: str, facts: Mapping[str, str]) -> str:
+        """Publish what there is to know of a worker; the beat sets how long that lasts.
+
+        Return the epoch: a name that the shard keeps until its Redis loses everything.
+        """
+        pipe = self.redis.pipeline(transaction=True)
+        pipe.hset(f"{self._shard_key}:worker:{worker}", mapping=dict(facts))  # pyright: ignore[reportUnknownMemberType]
+        pipe.set(f"{self._shard_key}:epoch", worker, nx=True)
+        pipe.get(f"{self._shard_key}:epoch")
+        return (await pipe.execute())[2].decode()
 
     async def sign_off(self, worker: str) -> None:
         """Remove a worker that ends in order."""
@@ -134,15 +145,16 @@ class Jobs:
         next_due = int(answer[1])
         leases: list[Lease] = []
         start = f"{worker}:{number}:"
-        for n in range(2, len(answer), 6):
+        for n in range(3, len(answer), 6):
             row = cast("tuple[int, bytes, bytes, int, bytes | None, bytes | None]", answer[n : n + 6])
             place, raw_id, raw_due, attempt, payload, side = row
             if place == 0:  # a lease of a repeated call that has ended meanwhile
                 continue
             due = raw_due.decode()
-            mark = f"{start}{(n - 2) // 6 + 1}:{now}:{attempt}:{due}"
+            mark = f"{start}{(n - 3) // 6 + 1}:{now}:{attempt}:{due}"
             leases.append(Lease(queues[place - 1], raw_id.decode(), mark, int(float(due)), now, attempt, payload, side))
-        return Claimed(now, next_due if 0 <= next_due < PARKED else None, leases)
+        lost: list[bytes] = answer[2]
+        return Claimed(now, next_due if 0 <= next_due < PARKED else None, leases, [job_id.decode() for job_id in lost])
 
     async def extend(self, worker: str, lease_ms: int, leases: Sequence[Lease]) -> list[Lease]:
         """Say that the worker lives and prolong ``leases``, at most 500; return those that are no longer its own."""
@@ -202,6 +214,10 @@ class Jobs:
     async def release(self, queue: str, reasons: Sequence[str]) -> int:
         """Give back the jobs parked for ``reasons``, at most 500 a call; return how many."""
         return int(await self._scripts.call("release", [self.base(queue)], reasons))
+
+    async def adopt(self, queue: str, cursor: str) -> str:
+        """Keep payloads of arq's clients from expiring, some 500 a call; return the next cursor, "0" at the end."""
+        return (await self._scripts.call("adopt", [self.base(queue)], [cursor])).decode()
 
     async def trim(self, queue: str, *, keep_archived_ms: int, keep_archived_count: int) -> int:
         """Forget what is over its retention, at most 700 jobs a call; return how many."""

@@ -18,6 +18,7 @@ prefixes below, so this page is also the map of what they write.
 
     <shard>:state              hash    seen, amnesty (ms); paused:<base>
     <shard>:queues             set     every base key that was ever used
+    <shard>:epoch              string  the worker that first came; gone means that Redis lost everything
     <shard>:workers            zset    worker -> last beat, ms
     <shard>:worker:<id>        hash    beat, lease, claim, finish, answers; host, pid, queues, tasks ...
     <shard>:records            stream  one entry per batch of endings, one field per job

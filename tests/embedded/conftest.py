@@ -152,7 +152,7 @@ def run_daemon() -> Iterator[Callable[..., DaemonProcess]]:
 def until() -> Until:
     async def until(condition: Callable[[], bool], *, within_s: float = 15) -> None:
         async with asyncio.timeout(within_s):
-            while not condition():  # noqa: ASYNC110 - what is awaited happens in another process
+            while not condition():
                 await asyncio.sleep(0.01)
 
     return until

@@ -14,11 +14,11 @@ from jobsd.embedded.valkey import Valkey
 from jobsd.errors import EmbeddedError
 
 
-async def test_a_first_start_gives_addresses_that_work(state, embed, valkey, postgres) -> None:
-    embedded = embed(state, fsync=False)
+async def test_a_start_gives_addresses_that_work(used_state, embed, valkey, postgres) -> None:
+    embedded = embed(used_state, fsync=False)
     servers = await embedded.start()
     assert embedded.owner
-    assert servers.redis_url == f"unix://{state}/run/valkey.sock"
+    assert servers.redis_url == f"unix://{used_state}/run/valkey.sock"
     assert await valkey(servers.redis_url)("INCR", "n") == 1
     assert await postgres(servers.database_url)("SELECT current_user || '@' || current_database()") == "jobsd@jobsd"
 

@@ -25,7 +25,7 @@ def no_wheels(monkeypatch) -> None:
 
 
 @pytest.fixture
-def nothing_installed(no_wheels, monkeypatch) -> None:  # noqa: ARG001 - nor anything else
+def nothing_installed(no_wheels, monkeypatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda _: None)
     monkeypatch.setattr(Path, "glob", lambda *_: iter(()))
 

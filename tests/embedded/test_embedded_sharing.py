@@ -64,13 +64,13 @@ async def test_a_take_over_that_fails_is_tried_again(state, embed, until, monkey
     await until(lambda: len(attempts) == 2 and attached.owner)
 
 
-async def test_a_forked_child_does_not_keep_the_locks(state, embed, run_daemon) -> None:
+async def test_a_forked_child_does_not_keep_the_locks(state, embed, until, run_daemon) -> None:
     daemon = run_daemon("--state", str(state), "--valkey-only", "--fork")
     forked = (await daemon.ready())["forked"]
     try:
         daemon.kill()
         embedded = embed(state, postgres=False)
         await embedded.start()
-        assert embedded.owner
+        await until(lambda: embedded.owner)  # perhaps as the heir: the child needs a moment to let go
     finally:
         os.kill(forked, signal.SIGKILL)

@@ -20,6 +20,7 @@
 -- $18 schedule_id   text[]
 -- $19 batch_id      text[]
 -- $20 trace_id      text[]
+-- A column of nulls alone may be null itself.
 -- The batch holds no (job_id, attempt, started_at) twice: Postgres refuses to update a row of its own statement.
 INSERT INTO jobsd.executions AS kept (
     job_id, incarnation, task, queue, attempt, outcome, transition,

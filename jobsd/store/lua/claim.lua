@@ -9,7 +9,7 @@
 -- ARGV[5]   losses after which a job is archived
 -- ARGV[6]   '1' if records are streamed
 -- ARGV[7…]  quota and name of each queue; what one queue leaves goes to the others, in their order
--- Returns   {now, next due time or -1, queue, id, due, attempt, payload or false, side or false, …}
+-- Returns   {now, next due time or -1, {ids of runs found lost}, queue, id, due, attempt, payload or false, side or false, …}
 --           The mark of the nth lease is worker:claim:n:now:attempt:due.
 --@include clock
 --@include wake
@@ -20,7 +20,8 @@ local now = clock()
 local shard, worker, number = KEYS[1], ARGV[1], ARGV[2]
 local lease_ms, slots = tonumber(ARGV[3]), math.min(tonumber(ARGV[4]), 500)
 local lease_end = now + lease_ms
-local answer = {now, -1}
+local lost = {}
+local answer = {now, -1, lost}
 local identity = shard .. ':worker:' .. worker
 
 local last = tonumber(redis.call('HGET', identity, 'claim')) or 0
@@ -73,7 +74,8 @@ redis.call('HSET', identity, 'claim', number)
 
 if not resting then
   for q = 2, #KEYS do
-    recover(KEYS[q], {shard = shard, lease_ms = lease_ms, max_losses = tonumber(ARGV[5]), records = ARGV[6], name = ARGV[4 + 2 * q]}, now)
+    local how = {shard = shard, lease_ms = lease_ms, max_losses = tonumber(ARGV[5]), records = ARGV[6], name = ARGV[4 + 2 * q]}
+    for _, id in ipairs(recover(KEYS[q], how, now)) do lost[#lost + 1] = id end
   end
 end
 

@@ -11,6 +11,8 @@
 local now = clock()
 local shard, worker, lease_ms = KEYS[1], ARGV[1], tonumber(ARGV[2])
 local lease_end = now + lease_ms
+-- First what a server with full memory does not refuse; the writes that follow are then let through.
+redis.call('ZREMRANGEBYSCORE', shard .. ':workers', '-inf', now - 86400000)
 amnesty(shard, now, lease_ms)
 redis.call('ZADD', shard .. ':workers', now, worker)
 redis.call('HSET', shard .. ':worker:' .. worker, 'beat', now, 'lease', lease_ms)

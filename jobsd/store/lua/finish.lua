@@ -35,11 +35,13 @@ for i = 1, n do running[i] = 'arq:in-progress:' .. ARGV[FIRST + (i - 1) * STEP +
 local marks = redis.call('MGET', unpack(running))
 
 local ended, results, records, keys = {}, {}, {}, {}
-local per_queue = {}
+local per_queue, refused = {}, {}
 for i = 1, n do
   local at = FIRST + (i - 1) * STEP
   if marks[i] ~= ARGV[at + 2] then
     answers[i] = 's'
+    local base = KEYS[tonumber(ARGV[at]) + 1]
+    refused[base] = (refused[base] or 0) + 1
   else
     answers[i] = 'a'
     local q, id, move = tonumber(ARGV[at]) + 1, ARGV[at + 1], ARGV[at + 3]
@@ -69,6 +71,10 @@ for i = 1, n do
     end
   end
 end
+
+-- A removal comes first: a server whose memory is full refuses a script's first write unless it frees
+-- something, and endings are what makes room again.
+for q, own in pairs(per_queue) do redis.call('ZREM', KEYS[q] .. ':active', unpack(own.out)) end
 
 -- The moves that few jobs make, one at a time.
 for _, i in ipairs(ended) do
@@ -102,7 +108,6 @@ end
 if #results > 0 then redis.call('MSET', unpack(results)) end
 for q, own in pairs(per_queue) do
   local base = KEYS[q]
-  redis.call('ZREM', base .. ':active', unpack(own.out))
   if #own.gone > 0 then
     redis.call('ZREM', base, unpack(own.gone))
     redis.call('HDEL', base .. ':side', unpack(own.gone))
@@ -127,6 +132,7 @@ for q, own in pairs(per_queue) do
 end
 if #keys > 0 then redis.call('DEL', unpack(keys)) end
 if #records > 0 then redis.call('XADD', shard .. ':records', '*', unpack(records)) end
+for base, count in pairs(refused) do redis.call('HINCRBY', base .. ':stats', 'stale', count) end
 local answer = table.concat(answers)
 redis.call('HSET', identity, 'finish', batch, 'answers', answer)
 return answer

@@ -18,15 +18,16 @@ from jobsd.errors import (
     InvalidOptionError,
     JobFailedError,
     JobNotFoundError,
+    StoreFullError,
     UnreachableError,
+    WrongLoopError,
 )
-from jobsd.job import OPTION_NAMES, JobOptions, JobRequest, JobState
+from jobsd.job import OPTION_NAMES, QUEUE_ALLOWED, JobOptions, JobRequest, JobState, is_queue_name
 from jobsd.store.codec import PAYLOAD_LIMIT_BYTES, decode_result, encode_payload
-from jobsd.store.connection import AWAY, connect
+from jobsd.store.connection import AWAY, FULL, connect
 from jobsd.store.ids import incarnation_of, new_id
 from jobsd.store.jobs import Jobs, NewJob
-from jobsd.store.keys import ID_ALLOWED, QUEUE_ALLOWED, is_job_id, is_queue_name
-from jobsd.store.looks import Looks
+from jobsd.store.looks import Looks, noted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterable, Iterable
@@ -95,6 +96,7 @@ class Client:
         self._readers = connect(url, waiting=True)  # as many callers as there are results waited for
         self._jobs = Jobs(self._senders, shard=shard)
         self._looks = Looks(self._readers, shard=shard)
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: list[_Waiting] = []
         self._sender: asyncio.Task[None] | None = None
 
@@ -156,12 +158,21 @@ class Client:
             # Looked at again after the state: a job may end between the two.
             state = await self.state(queue, job_id)
             if state is JobState.UNKNOWN and await self._reach(self._looks.result(job_id)) is None:
-                raise JobNotFoundError(job_id=job_id)
-            if timeout_s is not None and monotonic() - started + pause > timeout_s:
+                raise JobNotFoundError(job_id=job_id, queue=queue)
+            if state is JobState.ARCHIVED:
+                raise await self._failure(queue, job_id)
+            left = None if timeout_s is None else timeout_s - (monotonic() - started)
+            if left is not None and left <= 0:
                 msg = f"job {job_id} is {state} after {timeout_s:g} s"
                 raise TimeoutError(msg)
-            await asyncio.sleep(pause)
+            await asyncio.sleep(pause if left is None else min(pause, left))
             pause = min(pause * 1.5, _LONGEST_POLL_S)
+
+    async def _failure(self, queue: str, job_id: str) -> JobFailedError:
+        """Tell from the archive what a job failed of whose result is not kept."""
+        _, info = await self._reach(self._looks.dead(queue, job_id))
+        error = noted(info).get("e") or [None, "it is archived"]
+        return JobFailedError(job_id=job_id, message=str(error[1]), error_type=error[0])
 
     async def close(self) -> None:
         """Send what waits and close the connections."""
@@ -182,8 +193,6 @@ class Client:
         options = request.options
         if not is_queue_name(request.queue):
             raise InvalidOptionError(option="queue", given=request.queue, allowed=QUEUE_ALLOWED)
-        if options.id is not None and not is_job_id(options.id):
-            raise InvalidOptionError(option="id", given=options.id, allowed=ID_ALLOWED)
         fresh = new_id()
         payload = encode_payload(
             incarnation=incarnation_of(fresh),
@@ -197,7 +206,7 @@ class Client:
         return NewJob(request.queue, options.id or fresh, options.when(), payload)
 
     async def _store(self, job: NewJob) -> bool:
-        answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[bool] = self._own_loop().create_future()
         self._waiting.append(_Waiting(job, answer))
         if self._sender is None or self._sender.done():
             self._sender = asyncio.create_task(self._send())
@@ -208,14 +217,21 @@ class Client:
             batch = self._next_batch()
             try:
                 answers = await self._store_once([waiting.job for waiting in batch])
-            except Exception as error:  # noqa: BLE001 - every caller gets the error of its own call
+            except BaseException as error:  # every caller gets the error of its own call, also of a cancelled sender
                 for waiting in batch:
                     if not waiting.answer.done():
-                        waiting.answer.set_exception(error)
-                continue
+                        waiting.answer.set_exception(self._told(error))
+                if isinstance(error, Exception):
+                    continue
+                raise
             for waiting, stored in zip(batch, answers, strict=True):
                 if not waiting.answer.done():
                     waiting.answer.set_result(stored)
+
+    def _told(self, error: BaseException) -> BaseException:
+        if isinstance(error, Exception):
+            return error
+        return self._unreachable(ConnectionError("the client was stopped while the call was under way"))
 
     def _next_batch(self) -> list[_Waiting]:
         size = 0
@@ -228,6 +244,7 @@ class Client:
         return batch
 
     async def _store_chunk(self, chunk: list[NewJob]) -> list[JobRef[Any]]:
+        self._own_loop()
         answers = await self._store_once(chunk)
         pairs = zip(chunk, answers, strict=True)
         return [JobRef(self, job.id, job.queue, duplicate=not stored) for job, stored in pairs]
@@ -237,13 +254,29 @@ class Client:
         for tried in range(_TRIES):
             try:
                 return await self._jobs.enqueue(jobs)
+            except FULL as error:
+                raise StoreFullError(cause=str(error)) from error
             except AWAY as error:
                 if tried == _TRIES - 1:
                     raise self._unreachable(error) from error
                 await asyncio.sleep(_PAUSE_S * 2**tried)
         raise AssertionError  # the last try returns or raises
 
+    def _own_loop(self) -> asyncio.AbstractEventLoop:
+        """Return the running loop; connections live and die with the first one that the client was used in."""
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = loop
+        elif self._loop is not loop:
+            raise WrongLoopError
+        return loop
+
     async def _reach(self, call: Any) -> Any:
+        try:
+            self._own_loop()
+        except WrongLoopError:
+            call.close()
+            raise
         try:
             return await call
         except AWAY as error:

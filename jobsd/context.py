@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from jobsd.clock import monotonic, utc_from_ms
-from jobsd.logger import log
+from jobsd.errors import NotConfiguredError
+from jobsd.events import Event
 
 if TYPE_CHECKING:
     import structlog
@@ -22,20 +23,17 @@ class Context(dict[str, Any]):
     As in arq: ``ctx["job_id"]``, ``ctx["job_try"]``, ``ctx["enqueue_time"]``, ``ctx["score"]``.
     """
 
-    __slots__ = ("_enqueued_at", "_jobs", "_lease", "_progress_at", "task")
+    __slots__ = ("_jobs", "_lease", "_progress_at", "_whole", "task")
 
     def __init__(self, shared: dict[str, Any], jobs: Jobs, lease: Lease, task: str, enqueued_at: int) -> None:
-        super().__init__(shared, job_id=lease.id, job_try=lease.attempt, score=lease.due)
+        super().__init__(
+            shared, job_id=lease.id, job_try=lease.attempt, enqueue_time=utc_from_ms(enqueued_at), score=lease.due
+        )
         self._jobs = jobs
         self._lease = lease
-        self._enqueued_at = enqueued_at
         self._progress_at = 0.0
+        self._whole = False
         self.task = task
-
-    def __missing__(self, key: str) -> Any:
-        if key == "enqueue_time":  # made when asked for: few tasks ask
-            return utc_from_ms(self._enqueued_at)
-        raise KeyError(key)
 
     @property
     def job_id(self) -> str:
@@ -58,6 +56,8 @@ class Context(dict[str, Any]):
     @property
     def log(self) -> structlog.stdlib.BoundLogger:
         """The logger, bound to this job."""
+        from jobsd.logger import log  # noqa: PLC0415 - a service that only shares the tasks' module has no structlog
+
         return log.bind(job_id=self.job_id, task=self.task, queue=self.queue, attempt=self.attempt)
 
     @property
@@ -67,7 +67,9 @@ class Context(dict[str, Any]):
 
     @property
     def db(self) -> Any:
-        """The Postgres pool (asyncpg). Raises KeyError when no database is configured."""
+        """The Postgres pool (asyncpg). Raises NotConfiguredError when no database is configured."""
+        if "db" not in self:
+            raise NotConfiguredError(what="Postgres", ways="set JOBSD_DATABASE_URL for the daemon")
         return self["db"]
 
     async def enqueue(self, task: Any, /, *args: Any, **kwargs: Any) -> JobRef[Any]:
@@ -76,9 +78,15 @@ class Context(dict[str, Any]):
         return await client.enqueue(task, *args, **kwargs)
 
     async def progress(self, done: int, total: int) -> None:
-        """Publish how far the job is. Written at most five times a second, and at the end."""
+        """Publish how far the job is. Written at most five times a second, and at the end.
+
+        It is information: when Redis does not take it, the job goes on.
+        """
         now = monotonic()
-        if done < total and now - self._progress_at < _PROGRESS_EVERY_S:
+        if now - self._progress_at < _PROGRESS_EVERY_S and (done != total or self._whole):
             return
-        self._progress_at = now
-        await self._jobs.progress(self._lease, done, total)
+        self._progress_at, self._whole = now, done == total
+        try:
+            await self._jobs.progress(self._lease, done, total)
+        except Exception as error:  # noqa: BLE001 - see above
+            self.log.debug(Event.PROGRESS_UNSAID, cause=repr(error))

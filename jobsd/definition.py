@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
 
 from jobsd.duration import duration_ms
@@ -94,6 +95,10 @@ class Task(Generic[P, R]):
         )
 
     def _request(self, options: JobOptions, args: tuple[Any, ...], kwargs: dict[str, Any]) -> JobRequest[R]:
+        for value in (*args, *kwargs.values()):
+            if isinstance(value, Iterator):
+                problem = f"{value!r} can be read only once, and not by a worker; pass a list"
+                raise InvalidArgumentsError(task=self.name, problem=problem)
         try:
             self.arguments.validate(args, kwargs)
         except ValueError as error:
@@ -133,7 +138,7 @@ def task(
     """
 
     def define(function: Callable[Concatenate[C, P], Coroutine[Any, Any, R]]) -> Task[P, R]:
-        named = name or f"{function.__module__}.{function.__qualname__}"
+        named = name or f"{function.__module__}.{getattr(function, '__qualname__', '?')}"
         _check_function(named, function)
         try:
             options = JobOptions(queue=queue, timeout=timeout, retries=retries, backoff=backoff)
@@ -158,6 +163,8 @@ def task(
 def _check_function(name: str, function: Callable[..., Any]) -> None:
     if not _NAME.fullmatch(name):
         raise TaskDefinitionError(task=name, problem="a name has 1 to 200 of A-Z a-z 0-9 _ . : -")
+    if not inspect.isfunction(function) and not inspect.ismethod(function):
+        raise TaskDefinitionError(task=name, problem="it must be a function")
     if not inspect.iscoroutinefunction(function):
         raise TaskDefinitionError(task=name, problem="it must be an async function (async def)")
     parameters = list(inspect.signature(function).parameters.values())

@@ -30,8 +30,10 @@ class Backoff:
             return self.base_ms
         if self.kind == "linear":
             return min(self.base_ms * failures, self.cap_ms)
-        # 64 doublings are beyond every cap; the bound keeps the float finite.
-        return int(min(self.base_ms * self.factor ** min(failures - 1, 64), self.cap_ms))
+        try:
+            return int(min(self.base_ms * self.factor ** (failures - 1), self.cap_ms))
+        except OverflowError:  # far beyond every cap
+            return self.cap_ms if self.base_ms else 0
 
     def delay_ms(self, failures: int) -> int:
         """Return the delay in ms, with full jitter: anywhere from 0 to the curve.
@@ -56,8 +58,8 @@ def exponential(
 
     The defaults outlast an outage: 10 s, 40 s, 2m40s, 10m40s, 42m40s.
     """
-    if factor < 1:
-        msg = f"factor is {factor}; it must be 1 or more"
+    if not 1 <= factor < float("inf"):
+        msg = f"factor is {factor}; it must be a number of 1 or more"
         raise ValueError(msg)
     return Backoff("exponential", duration_ms(base), factor, duration_ms(cap), jitter)
 

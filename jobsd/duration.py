@@ -6,8 +6,8 @@ import re
 from datetime import timedelta
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
-_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhdw])")
-_WHOLE = re.compile(rf"(?:{_PART.pattern})+")
+_PART = re.compile(r"(\d+(?:\.\d+)?)\s?(ms|[smhdw])")
+_WHOLE = re.compile(r"(?:\d+(?:\.\d+)?\s?(?:ms|[smhdw])\s?)+")
 
 ALLOWED = 'a duration such as "500ms", "30s", "5m", "1h30m", "2d"'
 
@@ -29,7 +29,7 @@ def parse_duration(value: object) -> timedelta:
             raise ValueError(msg)
         return value
     if isinstance(value, str):
-        text = value.strip().lower().replace(" ", "")
+        text = value.strip().lower()
         if _WHOLE.fullmatch(text):
             try:
                 return timedelta(seconds=sum(float(n) * _UNITS[unit] for n, unit in _PART.findall(text)))

@@ -10,8 +10,10 @@
     │   ├── InvalidArgumentsError   they do not fit the task's signature
     │   ├── InvalidOptionError      an option of the call is wrong
     │   ├── PayloadTooLargeError    over the size limit
-    │   └── UnserializableError     an argument has no JSON form
+    │   ├── UnserializableError     an argument has no JSON form
+    │   └── StoreFullError          Redis has no memory left
     ├── UnreachableError            a server does not answer          exit 3
+    ├── WrongLoopError              a client of another event loop    exit 1
     ├── JobError                    raised by JobRef.result()         exit 1
     │   ├── JobFailedError          the job ended in the archive
     │   └── JobNotFoundError        no trace of the job is left
@@ -74,6 +76,8 @@ class InvalidArgumentsError(EnqueueError):
 
 
 class InvalidOptionError(EnqueueError):
+    exit_code = 2
+
     def __init__(self, *, option: str, given: object, allowed: str) -> None:
         super().__init__(f"option {option!r} is {given!r}; allowed is {allowed}")
         self.option = option
@@ -103,6 +107,13 @@ class UnserializableError(EnqueueError):
         self.type_name = type_name
 
 
+class StoreFullError(EnqueueError):
+    """Redis has no memory left."""
+
+    def __init__(self, *, cause: str) -> None:
+        super().__init__(f"Redis has no memory left for jobs: {cause}")
+
+
 class UnreachableError(JobsdError):
     """A server does not answer. ``url`` has its password masked."""
 
@@ -112,6 +123,11 @@ class UnreachableError(JobsdError):
         super().__init__(f"{server} at {url} is out of reach: {cause}")
         self.server = server
         self.url = url
+
+
+class WrongLoopError(JobsdError):
+    def __init__(self) -> None:
+        super().__init__("this Client belongs to another event loop; make one in each loop that enqueues")
 
 
 class JobError(JobsdError):
@@ -127,8 +143,8 @@ class JobFailedError(JobError):
 
 
 class JobNotFoundError(JobError):
-    def __init__(self, *, job_id: str) -> None:
-        super().__init__(f"no trace of job {job_id}: it never existed, or its retention is over")
+    def __init__(self, *, job_id: str, queue: str) -> None:
+        super().__init__(f"no trace of job {job_id} in queue {queue!r}: it never was there, or its retention is over")
         self.job_id = job_id
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
@@ -18,6 +19,20 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 _MAX_RETRIES = 1000
+_QUEUE = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_RAW_QUEUE = re.compile(r"[A-Za-z0-9._:{}-]{1,256}")
+_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+
+QUEUE_ALLOWED = "1 to 128 of A-Z a-z 0-9 . _ - (or the raw key of an arq queue, with a colon)"
+ID_ALLOWED = "1 to 128 of A-Z a-z 0-9 . _ : -"
+
+
+def is_queue_name(name: object) -> bool:
+    return isinstance(name, str) and bool(_QUEUE.fullmatch(name) or (":" in name and _RAW_QUEUE.fullmatch(name)))
+
+
+def is_job_id(job_id: object) -> bool:
+    return isinstance(job_id, str) and bool(_ID.fullmatch(job_id))
 
 
 class JobState(StrEnum):
@@ -53,6 +68,10 @@ class JobOptions:
     id: str | None = None
 
     def __post_init__(self) -> None:
+        if self.queue is not None and not is_queue_name(self.queue):
+            raise InvalidOptionError(option="queue", given=self.queue, allowed=QUEUE_ALLOWED)
+        if self.id is not None and not is_job_id(self.id):
+            raise InvalidOptionError(option="id", given=self.id, allowed=ID_ALLOWED)
         for name in ("delay", "timeout"):
             _check_duration(name, getattr(self, name))
         if self.at is not None:

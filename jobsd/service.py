@@ -26,6 +26,9 @@ class Service(ABC):
     the first in a row is logged, the pause grows with jitter, and the success that follows is logged too.
     """
 
+    expected: tuple[type[Exception], ...] = (OSError,)
+    """Errors of the world outside, which are said without a trace."""
+
     def __init__(self) -> None:
         self.failures = 0
         self.recovered = asyncio.Event()
@@ -65,7 +68,8 @@ class Service(ABC):
     def _failed(self, error: Exception) -> float:
         self.failures += 1
         if self.failures == 1:
-            log.warning(Event.SERVICE_FAILED, service=self.name, cause=repr(error), exc_info=error)
+            trace = None if isinstance(error, self.expected) else error
+            log.warning(Event.SERVICE_FAILED, service=self.name, cause=str(error) or repr(error), exc_info=trace)
         return backoff_s(self.failures)
 
     def _succeeded(self) -> None:

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jobsd.clock import now_ms, utc_from_ms
-from jobsd.errors import InvalidOptionError, JobNotFoundError
+from jobsd.errors import JobNotFoundError
 from jobsd.job import JobState
-from jobsd.store.codec import UndecodableError, decode_payload
+from jobsd.store.codec import UndecodableError, decode_payload, decode_result
+from jobsd.store.looks import noted
 
 if TYPE_CHECKING:
     from jobsd.store.jobs import Jobs
 
-_LISTABLE = (
-    JobState.PENDING,
-    JobState.SCHEDULED,
-    JobState.ACTIVE,
-    JobState.RETRY,
-    JobState.COMPLETED,
-    JobState.ARCHIVED,
-)
+_WAITING = (JobState.PENDING, JobState.SCHEDULED, JobState.RETRY)
 
 
 @dataclass(frozen=True)
@@ -40,6 +33,8 @@ class QueueFacts:
     failed: int
     latency_ms: int
     paused: bool
+    served: bool
+    """Whether a live worker takes jobs from it."""
 
 
 class Inspector:
@@ -49,9 +44,10 @@ class Inspector:
 
     async def queues(self) -> list[QueueFacts]:
         """Return the facts of every queue that was ever used."""
-        return [await self._facts(queue) for queue in await self._looks.queues()]
+        served = await self._looks.served()
+        return [await self._facts(queue, served=queue in served) for queue in await self._looks.queues()]
 
-    async def _facts(self, queue: str) -> QueueFacts:
+    async def _facts(self, queue: str, *, served: bool) -> QueueFacts:
         now = now_ms()
         counts = await self._looks.counts(queue, now=now)
         return QueueFacts(
@@ -68,12 +64,11 @@ class Inspector:
             failed=counts.failed,
             latency_ms=max(0, now - counts.oldest) if counts.due and counts.oldest is not None else 0,
             paused=counts.paused,
+            served=served,
         )
 
     async def list(self, queue: str, state: JobState, *, limit: int) -> list[dict[str, Any]]:
-        """Return jobs in one state: waiting ones by due time, ended ones latest first. Raises InvalidOptionError."""
-        if state not in _LISTABLE:
-            raise InvalidOptionError(option="state", given=str(state), allowed=", ".join(_LISTABLE))
+        """Return jobs in one state: waiting ones by due time, ended ones the latest first."""
         found = await self._looks.members(queue, state, now=now_ms(), limit=limit)
         return [await self._line(queue, state, job_id, at) for job_id, at in found]
 
@@ -81,18 +76,20 @@ class Inspector:
         """Return all that is known of one job. Raises JobNotFoundError."""
         state = await self._looks.state(queue, job_id, now=now_ms())
         if state is JobState.UNKNOWN:
-            raise JobNotFoundError(job_id=job_id)
-        facts: dict[str, Any] = {"id": job_id, "queue": queue, "state": str(state)}
-        payload, side = await self._stored(queue, state, job_id)
-        facts |= _described(payload)
-        names = {"n": "attempts", "f": "failures", "l": "losses", "x": "interruptions", "p": "progress", "due": "due"}
+            raise JobNotFoundError(job_id=job_id, queue=queue)
+        stored, side = await self._stored(queue, state, job_id)
+        facts: dict[str, Any] = {"id": job_id, "queue": queue, "state": str(state), **_described(stored)}
+        names = {"n": "attempts", "f": "failures", "l": "losses", "x": "interruptions", "p": "progress"}
         facts |= {name: side[short] for short, name in names.items() if short in side}
+        if state is JobState.COMPLETED:
+            facts |= _completed(stored)
+        due = side.get("due") or (await self._looks.due(queue, job_id) if state in _WAITING else None)
+        if due is not None:
+            facts["due"] = _instant(due)
         if error := side.get("e"):
-            facts["last error"] = f"{error[0]}: {error[1]}"
+            facts["last_error"] = f"{error[0]}: {error[1]}"
         if trace := side.get("trace"):
             facts["trace"] = trace
-        if "due" in facts:
-            facts["due"] = utc_from_ms(facts["due"]).isoformat()
         return facts
 
     async def retry(self, queue: str, job_id: str) -> bool:
@@ -100,20 +97,26 @@ class Inspector:
         return await self._jobs.rerun(queue, job_id)
 
     async def _line(self, queue: str, state: JobState, job_id: str, at: int) -> dict[str, Any]:
-        payload, side = await self._stored(queue, state, job_id)
+        stored, side = await self._stored(queue, state, job_id)
         error = side.get("e")
+        attempt = side.get("n", 0)
+        if state is JobState.COMPLETED:
+            result = decode_result(stored or b"")
+            at, attempt = result.finished_at or at, result.attempt
+        elif state is JobState.ACTIVE:
+            at, attempt = await self._looks.started(job_id) or (at, attempt + 1)
         return {
             "id": job_id,
-            "task": _described(payload).get("task"),
+            "task": _described(stored).get("task"),
             "at": utc_from_ms(at).astimezone().isoformat(sep=" ", timespec="seconds"),
-            "attempt": side.get("n", 0),
+            "attempt": attempt,
             "message": f"{error[0]}: {error[1]}" if error else side.get("message"),
         }
 
     async def _stored(self, queue: str, state: JobState, job_id: str) -> tuple[bytes | None, dict[str, Any]]:
         if state is JobState.ARCHIVED:
             payload, info = await self._looks.dead(queue, job_id)
-            return payload, json.loads(info) if info else {}
+            return payload, noted(info)
         if state is JobState.COMPLETED:
             return await self._looks.result(job_id), {}
         return await self._looks.payload(job_id), await self._looks.side(queue, job_id)
@@ -124,9 +127,14 @@ def _described(payload: bytes | None) -> dict[str, Any]:
         job = decode_payload(payload)
     except UndecodableError as error:
         return {"task": None, "payload": str(error)}
-    return {
-        "task": job.task,
-        "args": json.dumps(job.args),
-        "kwargs": json.dumps(job.kwargs),
-        "enqueued": utc_from_ms(job.enqueued_at).isoformat(timespec="milliseconds"),
-    }
+    return {"task": job.task, "args": list(job.args), "kwargs": job.kwargs, "enqueued": _instant(job.enqueued_at)}
+
+
+def _completed(stored: bytes | None) -> dict[str, Any]:
+    result = decode_result(stored or b"")
+    facts: dict[str, Any] = {"attempts": result.attempt, "result": result.value}
+    return facts | ({"finished": _instant(result.finished_at)} if result.finished_at else {})
+
+
+def _instant(ms: int) -> str:
+    return utc_from_ms(ms).isoformat(timespec="milliseconds")

@@ -44,6 +44,9 @@ def run() -> None:
     except JobsdError as error:
         sys.stderr.write(f"jobsd: {error}\n")
         sys.exit(error.exit_code)
+    except TimeoutError as error:  # what was waited for did not come in the time that --wait gave it
+        sys.stderr.write(f"jobsd: {error}\n")
+        sys.exit(1)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)

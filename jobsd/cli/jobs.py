@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any
+import json
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -16,12 +17,12 @@ from jobsd.job import JobState
 jobs = typer.Typer(help="List jobs, look at one, run an archived one again.", no_args_is_help=True)
 
 QueueOption = Annotated[str, typer.Option("--queue", "-q", help="The queue.")]
-_LISTED = ("pending", "scheduled", "active", "retry", "completed", "archived")
+ListedState = Literal["pending", "scheduled", "active", "retry", "parked", "completed", "archived"]
 
 
 @jobs.command("ls")
 def ls(
-    state: Annotated[JobState, typer.Argument(help=", ".join(_LISTED))] = JobState.PENDING,
+    state: Annotated[ListedState, typer.Argument()] = "pending",
     queue: QueueOption = "default",
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1000)] = 20,
     config: ConfigOption = None,
@@ -32,7 +33,7 @@ def ls(
 
     async def listed() -> list[dict[str, Any]]:
         async with redis_jobs(config) as store:
-            return await Inspector(store).list(queue, state, limit=limit)
+            return await Inspector(store).list(queue, JobState(state), limit=limit)
 
     columns = ("id", "task", "at", "attempt", "message")
     print_rows(asyncio.run(listed()), columns=columns, json_output=json_output, empty=f"no {state} job in {queue}")
@@ -50,13 +51,13 @@ def show(
 
     facts = asyncio.run(found())
     if json_output:
-        print_rows([facts], columns=[], json_output=True, empty="")
+        typer.echo(json.dumps(facts, ensure_ascii=False))
         return
     width = max(map(len, facts))
     for name, value in facts.items():
-        text = str(value)
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         separator = "\n" if "\n" in text else ""
-        typer.echo(f"{name:<{width}}  {separator}{text}")
+        typer.echo(f"{name.replace('_', ' '):<{width}}  {separator}{text}")
 
 
 @jobs.command("retry")
@@ -68,5 +69,5 @@ def retry(job_id: str, queue: QueueOption = "default", config: ConfigOption = No
             return await Inspector(store).retry(queue, job_id)
 
     if not asyncio.run(again()):
-        raise JobNotFoundError(job_id=job_id)
+        raise JobNotFoundError(job_id=job_id, queue=queue)
     typer.echo(f"{job_id} is pending again")

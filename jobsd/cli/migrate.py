@@ -24,5 +24,5 @@ def migrate(config: ConfigOption = None) -> None:
 
 
 async def _migrate(config: Any) -> list[Migration]:
-    async with ledger(config) as pool:
+    async with ledger(config, migrated=False) as pool:
         return await migrations.migrate(pool)

@@ -27,7 +27,7 @@ def print_rows(rows: Sequence[dict[str, Any]], *, columns: Sequence[str], json_o
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = _PIPED_WIDTH
-    table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
     for column in columns:
         number = all(isinstance(row[column], int | float | None) for row in rows)
         table.add_column(column.replace("_", " "), justify="right" if number else "left", overflow="fold")

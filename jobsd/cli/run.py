@@ -13,6 +13,7 @@ import typer
 from jobsd.cli.servers import ConfigOption, database_url, redis_url
 from jobsd.daemon.logs import configure_logs
 from jobsd.daemon.settings import load_settings
+from jobsd.daemon.tasks import import_tasks
 from jobsd.embedded import Embedded
 from jobsd.errors import SettingsError
 
@@ -57,6 +58,7 @@ def dev(
     """Run a daemon with a Valkey and a Postgres of its own; a configured address replaces each."""
     loaded = load_settings(config, tasks=tasks or None, state=state)
     configure_logs(loaded.settings.log.level, loaded.settings.log.format)
+    import_tasks(loaded.settings.tasks)  # before any server starts: what is wrong here is said first
     _forever(_dev(loaded))
 
 

@@ -11,6 +11,7 @@ import typer
 from jobsd.addresses import masked
 from jobsd.daemon.settings import Loaded, load_settings, redis_address
 from jobsd.errors import NotConfiguredError, UnreachableError
+from jobsd.records.migrate import ensure_schema
 from jobsd.records.pool import open_pool
 from jobsd.store.connection import AWAY, connect
 from jobsd.store.jobs import Jobs
@@ -38,9 +39,11 @@ async def redis_url(loaded: Loaded) -> str:
 
 
 async def database_url(loaded: Loaded) -> str | None:
-    """Return the address of Postgres, or None."""
+    """Return the address of Postgres, or None. A ``jobsd dev`` is asked only by who has no Redis of its own either."""
     if loaded.settings.database_url is not None:
         return loaded.settings.database_url.get_secret_value()
+    if loaded.settings.redis_url is not None:
+        return None
     servers = await _dev_servers(loaded)
     return None if servers is None else servers.database_url
 
@@ -59,13 +62,15 @@ async def redis_jobs(config: Path | None) -> AsyncGenerator[Jobs]:
 
 
 @asynccontextmanager
-async def ledger(config: Path | None) -> AsyncGenerator[Pool]:
-    """Open the ledger. Raises NotConfiguredError."""
+async def ledger(config: Path | None, *, migrated: bool = True) -> AsyncGenerator[Pool]:
+    """Open the ledger. Raises NotConfiguredError, and SchemaError where it should be ``migrated`` and is not."""
     url = await database_url(load_settings(config))
     if url is None:
         raise NotConfiguredError(what="Postgres", ways="set JOBSD_DATABASE_URL or database_url in jobsd.toml")
     pool = await open_pool(url)
     try:
+        if migrated:
+            await ensure_schema(pool, "manual")
         yield pool
     finally:
         await pool.close()

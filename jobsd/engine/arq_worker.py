@@ -1,7 +1,8 @@
 """jobsd.Worker: arq's Worker class on jobsd's engine. The only door for arq.
 
 It takes arq's constructor arguments, functions, hooks and ``ctx``, and translates them; it has no rule of
-its own. Functions registered here keep arq's rule: only ``Retry`` and cancellation run again.
+its own. Functions registered here keep arq's rule for exceptions: only ``Retry`` runs again. (A timeout follows
+jobsd's rule, and is retried.) What is not built yet is named in a warning at the start.
 """
 
 from __future__ import annotations
@@ -52,6 +53,8 @@ class Worker(arq.worker.Worker):
         self.ctx["redis"] = self._pool
         if self.job_deserializer is None:
             log.warning(Event.PICKLE_ACCEPTED, queue=self.queue_name)
+        if passed_over := self._passed_over():
+            log.warning(Event.ARQ_OPTIONS_IGNORED, options=passed_over, consequence="these do nothing yet")
         if self.on_startup:
             await self.on_startup(self.ctx)
         running = self.engine = EngineWorker(
@@ -91,6 +94,17 @@ class Worker(arq.worker.Worker):
                 await self.on_shutdown(self.ctx)
             await self._pool.close(close_connection_pool=True)
             self._pool = None
+
+    def _passed_over(self) -> list[str]:
+        """Name what was asked for and is not built yet: it must not be missed in silence."""
+        asked = {
+            "cron_jobs": bool(self.cron_jobs),
+            "allow_abort_jobs": self.allow_abort_jobs,
+            "after_job_end": self.after_job_end is not None,
+            "keep_result_forever": self.keep_result_forever,
+            "max_burst_jobs": self.max_burst_jobs >= 0,
+        }
+        return [option for option, given in asked.items() if given]
 
     def _task(self, found: Any) -> Task[..., Any]:
         async def run(ctx: dict[str, Any], *args: Any, **kwargs: Any) -> Any:

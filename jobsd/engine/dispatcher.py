@@ -10,6 +10,7 @@ from jobsd.engine.shares import Shares
 from jobsd.events import Event
 from jobsd.logger import log
 from jobsd.service import Service
+from jobsd.store.connection import AWAY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +30,7 @@ class Desk(Protocol):
     @property
     def free_slots(self) -> int: ...
     def start(self, lease: Lease) -> None: ...
+    def look(self) -> None: ...
     async def settled(self) -> None: ...
 
 
@@ -37,6 +39,8 @@ class Dispatcher(Service):
 
     A claim whose answer did not come is sent again with the same number, and answered with the same leases.
     """
+
+    expected = AWAY
 
     def __init__(
         self,
@@ -78,9 +82,11 @@ class Dispatcher(Service):
         self._waker.poke()
 
     async def tick(self) -> float | None:
+        self._slot.clear()  # before the look: a slot freed from here on is not overlooked
         slots = min(self._desk.free_slots, _MOST_LEASES)
         if slots <= 0:
-            await self._wait_for_slot()
+            await self._hand_on()
+            await self._slot.wait()
             return None
         if self.failures:
             # Back after an outage: first the endings and the heartbeat, then new work.
@@ -107,20 +113,20 @@ class Dispatcher(Service):
             records=self._records,
         )
         self.unanswered = False
-        self._shares.settle(plan, claimed.leases)
+        more = claimed.next_due is not None and claimed.next_due <= claimed.now
+        self._shares.settle(plan, claimed.leases, cut=more)
         for job_id in claimed.lost:
             log.warning(Event.JOB_LOST, job_id=job_id)
         for lease in claimed.leases:
             self._desk.start(lease)
         self.next_due = claimed.next_due
-        self.idle = len(claimed.leases) < slots and (claimed.next_due is None or claimed.next_due > claimed.now)
+        self.idle = len(claimed.leases) < slots and not more
         return claimed.now if self.idle else None
 
-    async def _wait_for_slot(self) -> None:
+    async def _hand_on(self) -> None:
+        """Give a wake-up to another worker: this one has no slot for what it announces."""
         if base := self._waker.take():
             await self._jobs.wake(self._jobs.queue_of(base))
-        self._slot.clear()
-        await self._slot.wait()
 
     async def _sleep_until_due(self, now: int) -> None:
         pause = self._poll_s

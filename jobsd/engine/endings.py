@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from pydantic_core import PydanticSerializationError, to_json
 
 from jobsd.duration import duration_ms
 from jobsd.engine.decide import timed_out_message
+from jobsd.engine.texts import MESSAGE_LIMIT, REPR_LIMIT, capped, encodable, repr_of
 from jobsd.events import Event
 from jobsd.execution import Execution
 from jobsd.logger import log
@@ -33,6 +33,7 @@ from jobsd.outcome import (
     UnknownTask,
 )
 from jobsd.store.jobs import Ending
+from jobsd.store.looks import noted
 
 if TYPE_CHECKING:
     from jobsd.engine.attempt import Attempt
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
 
 RESULT_LIMIT = 256 * 1024
 LEDGER_LIMIT = 64 * 1024
-_REPR_LIMIT = 1024
 _FAILED_RESULT_MS = 3_600_000
 
 
@@ -96,15 +96,16 @@ class Endings:
         try:
             stored = self._codec.result(attempt.lease, attempt.payload, success=True, value=value, finished_at=now)
         except (PydanticSerializationError, ValueError, RecursionError, TypeError) as error:
-            cause = f"it is not JSON: {error}"
+            cause = capped(f"it is not JSON: {error}", MESSAGE_LIMIT)
         else:
-            if len(stored) <= RESULT_LIMIT or value is None:
+            size = len(stored) - len(attempt.lease.payload or b"")  # the arguments are stored with it
+            if size <= RESULT_LIMIT:
                 return value, stored if self._keep_ms else b""
-            cause = f"it is {len(stored):,} bytes; the limit is {RESULT_LIMIT:,}"
+            cause = f"it is {size:,} bytes; the limit is {RESULT_LIMIT:,}"
         if attempt.payload.task not in self._warned:
             self._warned.add(attempt.payload.task)
             log.warning(Event.RESULT_REPLACED, task=attempt.payload.task, job_id=attempt.lease.id, cause=cause)
-        value = {"repr": _short_repr(value), "replaced": cause}
+        value = {"repr": repr_of(value), "replaced": cause}
         stored = self._codec.result(attempt.lease, attempt.payload, success=True, value=value, finished_at=now)
         return value, stored if self._keep_ms else b""
 
@@ -116,7 +117,7 @@ class Endings:
         return self._codec.result(attempt.lease, attempt.payload, success=False, value=error, finished_at=now)
 
     def _side(self, attempt: Attempt, outcome: Outcome, counter: str | None) -> bytes:
-        facts = _noted(attempt)
+        facts = noted(attempt.lease.side)
         facts["n"] = attempt.lease.attempt
         if counter is not None:
             facts[counter] = facts.get(counter, 0) + 1
@@ -128,7 +129,7 @@ class Endings:
 
     def _info(self, attempt: Attempt, outcome: Outcome) -> bytes:
         """Return what the archive keeps beside the payload."""
-        facts = _noted(attempt)
+        facts = noted(attempt.lease.side)
         kind, message, trace = _told(outcome)
         facts.pop("p", None)
         facts |= {
@@ -158,7 +159,7 @@ class Endings:
                 result = _cut(encoded)
         return to_json(
             Execution(
-                lease.id,
+                encodable(lease.id),
                 payload.incarnation if payload else None,
                 payload.task if payload else "<unknown>",
                 lease.queue,
@@ -180,21 +181,8 @@ class Endings:
         )
 
 
-def _noted(attempt: Attempt) -> dict[str, Any]:
-    side = attempt.lease.side
-    return json.loads(side) if side else {}
-
-
 def _cut(encoded: bytes) -> dict[str, Any]:
-    return {"cut": True, "bytes": len(encoded), "head": encoded[:_REPR_LIMIT].decode(errors="replace")}
-
-
-def _short_repr(value: object) -> str:
-    try:
-        text = repr(value)
-    except Exception as error:  # noqa: BLE001 - a __repr__ of the user's may raise anything
-        text = f"(no repr: {error!r})"
-    return text if len(text) <= _REPR_LIMIT else text[:_REPR_LIMIT] + "… (cut)"
+    return {"cut": True, "bytes": len(encoded), "head": encoded[:REPR_LIMIT].decode(errors="replace")}
 
 
 def _name(outcome: Outcome) -> str:

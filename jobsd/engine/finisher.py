@@ -9,6 +9,7 @@ from jobsd.duration import duration_ms
 from jobsd.events import Event
 from jobsd.logger import log
 from jobsd.service import Service
+from jobsd.store.connection import AWAY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +26,8 @@ class Finisher(Service):
 
     ``written`` is called with each lease whose ending has been answered, accepted or not.
     """
+
+    expected = AWAY
 
     def __init__(self, jobs: Jobs, worker: str, options: WorkerOptions, written: Callable[[Lease], None]) -> None:
         super().__init__()

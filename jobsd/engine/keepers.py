@@ -8,10 +8,12 @@ from jobsd.duration import duration_ms
 from jobsd.events import Event
 from jobsd.logger import log
 from jobsd.service import Service
+from jobsd.store.connection import AWAY
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
+    from jobsd.engine.dispatcher import Desk
     from jobsd.engine.options import WorkerOptions
     from jobsd.store.jobs import Jobs
 
@@ -21,7 +23,11 @@ _ADOPT_EVERY_S = 5.0  # a backlog of a million is seen within three hours; a pay
 _MOST_CALLS = 20
 
 
-class Recoverer(Service):
+class Keeper(Service):
+    expected = AWAY
+
+
+class Recoverer(Keeper):
     """Takes back the jobs of dead workers, also where nothing is claimed: idle workers, paused queues."""
 
     def __init__(self, jobs: Jobs, options: WorkerOptions, *, records: bool) -> None:
@@ -47,26 +53,29 @@ class Recoverer(Service):
         return self._every_s
 
 
-class Releaser(Service):
-    """Gives back jobs that were parked because no worker knew their task: this one does."""
+class Releaser(Keeper):
+    """Gives back jobs that were parked because no worker knew their task, as many as this worker can take now.
 
-    def __init__(self, jobs: Jobs, queues: Collection[str], tasks: Sequence[str]) -> None:
+    ``claim`` then takes them before a worker that does not know the task parks them again.
+    """
+
+    def __init__(self, jobs: Jobs, queues: Collection[str], tasks: Sequence[str], desk: Desk) -> None:
         super().__init__()
         self._jobs = jobs
         self._queues = queues
         self._reasons = [f"task:{name}" for name in tasks]
+        self._desk = desk
 
     async def tick(self) -> float | None:
         for queue in self._queues:
-            for _ in range(_MOST_CALLS):
-                released = await self._jobs.release(queue, self._reasons)
-                if not released:
-                    break
+            room = self._desk.free_slots
+            if room > 0 and (released := await self._jobs.release(queue, self._reasons, most=room)):
+                self._desk.look()
                 log.info(Event.TASKS_RELEASED, queue=queue, jobs=released)
         return _RELEASE_EVERY_S
 
 
-class Adopter(Service):
+class Adopter(Keeper):
     """Keeps the payloads of arq's clients from expiring while they wait, a page at a time."""
 
     def __init__(self, jobs: Jobs) -> None:
@@ -80,7 +89,7 @@ class Adopter(Service):
         return _ADOPT_EVERY_S
 
 
-class Trimmer(Service):
+class Trimmer(Keeper):
     """Forgets completed and archived jobs whose time is over."""
 
     def __init__(self, jobs: Jobs, options: WorkerOptions) -> None:

@@ -51,6 +51,7 @@ class Heartbeat:
         held: Mapping[str, Lease],
         attempts: Mapping[str, Attempt],
         facts: Mapping[str, str],
+        queues: Sequence[str],
         lost: Callable[[Sequence[Lease]], None],
     ) -> None:
         self._url = url
@@ -62,6 +63,7 @@ class Heartbeat:
         self._held = held
         self._attempts = attempts
         self._facts = facts
+        self._queues = queues
         self._lost = lost
         self._home = asyncio.get_running_loop()
         self._home_thread = threading.get_ident()
@@ -118,31 +120,40 @@ class Heartbeat:
 
     async def _beat_until_stopped(self, jobs: Jobs) -> None:
         beats = failures = 0
-        epoch: str | None = None
+        announced: str | None = None
         while not self._stopping.is_set():
             assert self._nudge is not None  # noqa: S101 - made in _main
             self._nudge.clear()
             try:
-                if beats % _ANNOUNCE_EVERY == 0:
-                    before, epoch = epoch, await jobs.announce(self._worker, self._facts)
-                    if before is not None and before != epoch:
-                        log.error(Event.REDIS_EMPTIED, consequence="waiting jobs are gone; those that run go on")
                 await self._beat(jobs)
             except Exception as error:  # noqa: BLE001 - the heartbeat outlives any error of one beat
                 failures += 1
                 if failures == 1:
-                    log.warning(Event.SERVICE_FAILED, service="Heartbeat", cause=repr(error))
+                    log.warning(Event.SERVICE_FAILED, service="Heartbeat", cause=str(error) or repr(error))
                 pause = min(backoff_s(failures), self._interval_s / 2)
             else:
                 if failures:
                     log.info(Event.SERVICE_RECOVERED, service="Heartbeat", failures=failures)
                 beats, failures, pause = beats + 1, 0, self._interval_s
                 self._home_call(self._beaten.set)
+                if announced is None or beats % _ANNOUNCE_EVERY == 0:
+                    announced = await self._announce(jobs, announced)
             await self._pause(pause)
         try:
             await jobs.sign_off(self._worker)
         except Exception as error:  # noqa: BLE001 - it expires by itself
             log.debug(Event.SERVICE_FAILED, service="Heartbeat", cause=repr(error))
+
+    async def _announce(self, jobs: Jobs, epoch: str | None) -> str | None:
+        """Say who this worker is; notice a Redis that has lost everything. Leases do not depend on it."""
+        try:
+            now = await jobs.announce(self._worker, self._facts, self._queues)
+        except Exception as error:  # noqa: BLE001 - a server whose memory is full refuses it; the beats go on
+            log.debug(Event.SERVICE_FAILED, service="Heartbeat", cause=repr(error))
+            return None
+        if epoch is not None and now != epoch:
+            log.error(Event.REDIS_EMPTIED, consequence="waiting jobs are gone; those that run go on")
+        return now
 
     async def _beat(self, jobs: Jobs) -> None:
         leases = list(self._held.values())

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import traceback
 from typing import TYPE_CHECKING, Any
 
 from jobsd.context import Context
@@ -12,6 +10,7 @@ from jobsd.delays import DEFAULT, Backoff
 from jobsd.duration import duration_ms
 from jobsd.engine.attempt import Attempt, Stop
 from jobsd.engine.decide import Policy
+from jobsd.engine.texts import MESSAGE_LIMIT, capped, message_of, trace_of
 from jobsd.events import Event
 from jobsd.logger import log
 from jobsd.outcome import (
@@ -30,6 +29,7 @@ from jobsd.outcome import (
     UnknownTask,
 )
 from jobsd.store.codec import UndecodableError
+from jobsd.store.looks import noted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,9 +38,6 @@ if TYPE_CHECKING:
     from jobsd.engine.options import WorkerOptions
     from jobsd.store.codec import Codec
     from jobsd.store.jobs import Jobs
-
-MESSAGE_LIMIT = 2048
-TRACE_LIMIT = 16 * 1024
 
 
 class Runner:
@@ -68,36 +65,44 @@ class Runner:
         attempt.running = True
         if attempt.stop is not None:
             return LeaseLost() if attempt.stop is Stop.LEASE_LOST else Interrupted()
-        lease = attempt.lease
         try:
-            payload = attempt.payload = self._codec.decode(lease.payload)
+            prepared = self._prepare(attempt)
         except UndecodableError as error:
-            return Failed("UndecodableError", str(error), for_good=True)
-        task = attempt.task = self._tasks.get(payload.task)
-        if task is None:
-            return UnknownTask(payload.task)
-        options = payload.options
-        attempt.timeout_ms = options.get("t") or task.timeout_ms or self._timeout_ms
-        attempt.policy = self._policy(task, options, lease.side)
-        try:
-            args, kwargs = task.arguments.validate(payload.args, payload.kwargs)
-        except Exception as error:  # noqa: BLE001 - a validator of the user's may raise anything
-            return Failed("InvalidArgumentsError", _capped(str(error), MESSAGE_LIMIT), for_good=True)
-        ctx = Context(self._shared, self._jobs, lease, payload.task, payload.enqueued_at)
+            return Failed("UndecodableError", capped(str(error), MESSAGE_LIMIT), for_good=True)
+        except Exception as error:  # noqa: BLE001 - options may be wrong, and a validator of the user's may raise anything
+            return Failed("InvalidArgumentsError", message_of(error), for_good=True)
+        if prepared is None:
+            assert attempt.payload is not None  # noqa: S101 - it was read, or an error was raised
+            return UnknownTask(attempt.payload.task)
+        task, ctx, args, kwargs = prepared
         timer = self._loop.call_later(attempt.timeout_ms / 1000, self._expire, attempt)
         try:
             result = await task.function(ctx, *args, **kwargs)
         except BaseException as error:  # noqa: BLE001 - not even SystemExit of a task may end the worker
             return _outcome_of(attempt, error)
         else:
-            return _stopped(attempt, None) or Succeeded(result)
+            return stopped_outcome(attempt, None) or Succeeded(result)
         finally:
             timer.cancel()
 
+    def _prepare(self, attempt: Attempt) -> tuple[Task[..., Any], Context, tuple[Any, ...], dict[str, Any]] | None:
+        """Read the job and look its task up; None if nobody here knows the task."""
+        lease = attempt.lease
+        payload = attempt.payload = self._codec.decode(lease.payload)
+        task = self._tasks.get(payload.task)
+        if task is None:
+            return None
+        options = payload.options
+        attempt.timeout_ms = int(options.get("t") or task.timeout_ms or self._timeout_ms)
+        attempt.policy = self._policy(task, options, lease.side)
+        args, kwargs = task.arguments.validate(payload.args, payload.kwargs)
+        ctx = Context(self._shared, self._jobs, lease, payload.task, payload.enqueued_at)
+        return task, ctx, args, kwargs
+
     def _policy(self, task: Task[..., Any], options: dict[str, Any], side: bytes | None) -> Policy:
-        retries = options.get("r", task.retries)
+        retries = int(options["r"]) if "r" in options else task.retries
         backoff = Backoff.from_wire(options["b"]) if "b" in options else task.backoff
-        failures = json.loads(side).get("f", 0) if side else 0
+        failures = int(noted(side).get("f", 0)) if side else 0
         return Policy(failures, self._retries if retries is None else retries, backoff or DEFAULT)
 
     def _expire(self, attempt: Attempt) -> None:
@@ -105,21 +110,27 @@ class Runner:
         self.watch(attempt)
 
     def watch(self, attempt: Attempt) -> None:
-        """Report a cancelled function that has not ended within the grace. It keeps its slot and its lease."""
+        """Report a cancelled function that has not ended within the grace, and cancel it again, until it ends.
 
-        def report() -> None:
-            if attempt.runs_in is not None and not attempt.runs_in.done():
+        It keeps its slot and its lease. Not every such function resists: on Python 3.11 ``asyncio.wait_for``
+        can lose a cancellation.
+        """
+
+        def again() -> None:
+            if attempt.runs_in is None or attempt.runs_in.done():
+                return
+            if not attempt.resisting:
                 attempt.resisting = True
-                payload = attempt.payload
-                log.warning(
-                    Event.JOB_RESISTED, job_id=attempt.lease.id, task=payload and payload.task, reason=str(attempt.stop)
-                )
+                task = attempt.payload.task if attempt.payload else None
+                log.warning(Event.JOB_RESISTED, job_id=attempt.lease.id, task=task, reason=str(attempt.stop))
+            attempt.runs_in.cancel()
+            self._loop.call_later(self._cancel_grace_s, again)
 
-        self._loop.call_later(self._cancel_grace_s, report)
+        self._loop.call_later(self._cancel_grace_s, again)
 
 
 def _outcome_of(attempt: Attempt, error: BaseException) -> Outcome:
-    stopped = _stopped(attempt, error)
+    stopped = stopped_outcome(attempt, error)
     if stopped is not None:
         return stopped
     match error:
@@ -130,16 +141,16 @@ def _outcome_of(attempt: Attempt, error: BaseException) -> Outcome:
         case SkipRetry():
             return _failed(error, for_good=True)
         case Drop():
-            return Dropped(_capped(str(error), MESSAGE_LIMIT))
+            return Dropped(message_of(error))
         case _:
             return _failed(error)
 
 
-def _stopped(attempt: Attempt, error: BaseException | None) -> Outcome | None:
+def stopped_outcome(attempt: Attempt, error: BaseException | None) -> Outcome | None:
     """Return the outcome of a function that we cancelled, however it chose to end afterwards."""
     match attempt.stop:
         case Stop.TIMEOUT:
-            return TimedOut(attempt.timeout_ms, _trace(error) if error else None)
+            return TimedOut(attempt.timeout_ms, trace_of(error) if error else None)
         case Stop.LEASE_LOST:
             return LeaseLost()
         case Stop.SHUTDOWN:
@@ -150,17 +161,4 @@ def _stopped(attempt: Attempt, error: BaseException | None) -> Outcome | None:
 
 
 def _failed(error: BaseException, *, delay_ms: int | None = None, for_good: bool = False) -> Failed:
-    kind = type(error).__name__
-    return Failed(kind, _capped(str(error) or kind, MESSAGE_LIMIT), _trace(error), delay_ms, for_good)
-
-
-def _trace(error: BaseException) -> str:
-    try:
-        text = "".join(traceback.format_exception(error))
-    except Exception as broken:  # noqa: BLE001 - an exception whose __str__ raises
-        text = f"(no trace: {broken!r})"
-    return text if len(text) <= TRACE_LIMIT else "… (cut)\n" + text[-TRACE_LIMIT:]
-
-
-def _capped(text: str, limit: int) -> str:
-    return text if len(text) <= limit else text[:limit] + "… (cut)"
+    return Failed(type(error).__name__, message_of(error), trace_of(error), delay_ms, for_good)

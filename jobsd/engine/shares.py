@@ -25,29 +25,44 @@ class Shares:
         total = sum(weights.values())
         self._share = {queue: weight / total if total else 0.0 for queue, weight in weights.items()}
         self._credit = dict.fromkeys(weights, 0.0)
+        self._cut = False
 
     def plan(self, slots: int) -> list[Quota]:
-        """Return the quota of each queue, in order of preference; they add up to ``slots`` if a weight is positive."""
-        credit = self._credit
-        for queue, share in self._share.items():
-            credit[queue] += slots * share
-        order = sorted(credit, key=lambda queue: (self._share[queue] > 0, credit[queue]), reverse=True)
-        quotas = {queue: max(0, int(credit[queue])) for queue in order}
+        """Return the quota of each queue, in order of preference; they add up to ``slots`` if a weight is positive.
+
+        Nothing is charged before ``settle``: a claim that fails may be planned again.
+        """
+        owed = self._owed(slots)
+        quotas = {queue: max(0, int(slots)) for queue, slots in owed.items()}
         left = slots - sum(quotas.values())
-        for queue in order:
+        for queue in sorted(owed, key=lambda queue: owed[queue], reverse=True):
             # The rest of the division: one each, to those that are owed the largest part of a slot.
             if left > 0 and self._share[queue] > 0:
                 quotas[queue] += 1
                 left -= 1
+        order = sorted(owed, key=lambda queue: self._preference(queue, owed[queue]), reverse=True)
         return [Quota(queue, min(quotas[queue], slots)) for queue in order]
 
-    def settle(self, plan: Sequence[Quota], leases: Sequence[Lease]) -> None:
-        """Charge what was taken. What a queue took of another's share is a gift, not a debt."""
+    def settle(self, plan: Sequence[Quota], leases: Sequence[Lease], *, cut: bool = False) -> None:
+        """Charge what was taken. What a queue took of another's share is a gift, not a debt.
+
+        ``cut`` says that the answer ended before the queues did: then the slots shared were those taken.
+        """
         taken = dict.fromkeys(self._credit, 0)
         for lease in leases:
             taken[lease.queue] += 1
-        for queue, quota in plan:
-            if taken[queue] < quota:
-                self._credit[queue] = 0.0
-            else:
-                self._credit[queue] -= quota
+        self._cut = cut
+        if cut:
+            owed = self._owed(len(leases))
+            self._credit = {queue: owed[queue] - taken[queue] for queue in owed}
+            return
+        owed = self._owed(sum(quota.slots for quota in plan))
+        self._credit = {queue: owed[queue] - quota if taken[queue] >= quota else 0.0 for queue, quota in plan}
+
+    def _preference(self, queue: str, owed: float) -> tuple[bool, float]:
+        """Who is owed most goes first, and weight 0 last; after a cut, who was left out longest for its share."""
+        share = self._share[queue]
+        return share > 0, self._credit[queue] / share if self._cut and share else owed
+
+    def _owed(self, slots: int) -> dict[str, float]:
+        return {queue: self._credit[queue] + slots * share for queue, share in self._share.items()}

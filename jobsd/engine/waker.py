@@ -10,7 +10,7 @@ from jobsd.logger import log
 from jobsd.store.connection import connect
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 _BLOCK_S = 5
 _NETWORK_S = 5
@@ -19,26 +19,30 @@ _NETWORK_S = 5
 class Waker:
     """Listens on the wake lists of the worker's queues, with a connection of its own.
 
-    At most one token is under way to this worker. One that comes while it has no use for it (no free
-    slot, or it is stopping) must be handed on: ``take`` tells.
+    At most one token is under way to this worker; ``heard`` is called when it comes. One for which the
+    worker has no use (no free slot, or it is stopping) must be handed on: ``take`` tells.
     """
 
-    def __init__(self, url: str, bases: Sequence[str]) -> None:
+    def __init__(self, url: str, bases: Sequence[str], heard: Callable[[], None]) -> None:
         self._redis: Any = connect(url, call_timeout_s=_BLOCK_S + _NETWORK_S, connections=2)
         self._keys = [f"{base}:wake" for base in bases]
         self._listening: asyncio.Task[str | None] | None = None
         self._signal = asyncio.Event()
         self._base: str | None = None
+        self._waiting = False
+        self._tell = heard
 
     async def wait(self, seconds: float) -> None:
         """Return after a wake-up, a ``poke``, or ``seconds``."""
-        if self._base is None and self._listening is None:
-            self._listening = asyncio.create_task(self._listen())
-            self._listening.add_done_callback(self._heard)
+        self._listen_on()
         timer = asyncio.get_running_loop().call_later(seconds, self._signal.set)
-        await self._signal.wait()
-        timer.cancel()
-        self._signal.clear()
+        self._waiting = True
+        try:
+            await self._signal.wait()
+        finally:
+            self._waiting = False
+            timer.cancel()
+            self._signal.clear()
 
     def poke(self) -> None:
         """End a ``wait`` now."""
@@ -55,6 +59,11 @@ class Waker:
             await asyncio.wait([self._listening])
         await self._redis.aclose()
 
+    def _listen_on(self) -> None:
+        if self._base is None and self._listening is None:
+            self._listening = asyncio.create_task(self._listen())
+            self._listening.add_done_callback(self._heard)
+
     async def _listen(self) -> str | None:
         answer = await self._redis.blpop(self._keys, timeout=_BLOCK_S)
         return None if answer is None else answer[0].decode().removesuffix(":wake")
@@ -70,3 +79,6 @@ class Waker:
         self._base = listening.result()
         if self._base is not None:
             self._signal.set()
+            self._tell()
+        elif self._waiting:  # nothing came in the time that one call may block: listen on
+            self._listen_on()

@@ -21,11 +21,12 @@ from jobsd.engine.keepers import Adopter, Recoverer, Releaser, Trimmer
 from jobsd.engine.leases import Heartbeat
 from jobsd.engine.options import QueueOptions, WorkerOptions
 from jobsd.engine.reports import report
-from jobsd.engine.runner import Runner
+from jobsd.engine.runner import Runner, stopped_outcome
+from jobsd.engine.texts import message_of
 from jobsd.engine.waker import Waker
 from jobsd.events import Event
 from jobsd.logger import log
-from jobsd.outcome import Archive, Failed, Interrupted, Outcome, Transition
+from jobsd.outcome import Archive, Failed, Interrupted, Outcome
 from jobsd.store.codec import Codec, JsonCodec
 from jobsd.store.connection import connect
 from jobsd.store.jobs import Jobs, Lease
@@ -37,8 +38,10 @@ if TYPE_CHECKING:
     from jobsd.definition import Task
     from jobsd.service import Service
 
+_CANCELLED_WITHIN_S = 1.5  # at shutdown: `docker stop` kills two seconds after the grace
+_ANSWERED_WITHIN_S = 2.0
+_WRITTEN_WITHIN_S = 3.0
 _NO_POLICY = Policy(0, 0, DEFAULT)  # of a job that could not be read: it is never retried
-_AFTER_CANCEL_S = 1.0
 
 
 class Worker:
@@ -76,7 +79,7 @@ class Worker:
         )
         self._endings = Endings(self.id, options, codec, records=records)
         self.finisher = Finisher(jobs, self.id, options, self._written)
-        self._waker = Waker(url, [jobs.base(queue) for queue in queues])
+        self._waker = Waker(url, [jobs.base(queue) for queue in queues], self._token_came)
         self.dispatcher = Dispatcher(jobs, self.id, queues, options, self._waker, self, records=records)
         self._heartbeat = Heartbeat(
             url,
@@ -91,6 +94,7 @@ class Worker:
                 "queues": " ".join(queues),
                 "tasks": " ".join(tasks),
             },
+            queues=list(queues),
             lost=self._lost,
         )
         self._keepers: list[Service] = [
@@ -99,17 +103,17 @@ class Worker:
             Adopter(jobs),
         ]
         if tasks:
-            self._keepers.append(Releaser(jobs, queues, list(tasks)))
+            self._keepers.append(Releaser(jobs, queues, list(tasks), self))
         self.ended: Counter[str] = Counter()
         """Endings so far, by finish.lua's letter."""
+        self._dispatching: asyncio.Task[None] | None = None
         self._stop_requested = asyncio.Event()
         self._at_once = asyncio.Event()
 
     async def work(self, attempt: Attempt) -> None:
         """Carry one leased job to a written end."""
         outcome = await self._runner.run(attempt)
-        transition = decide(attempt.policy or _NO_POLICY, outcome, now=attempt.now)
-        self._end(attempt, outcome, transition)
+        self._end_as(attempt, outcome)
 
     # --- what the dispatcher asks of us -------------------------------------------------------------
 
@@ -124,7 +128,14 @@ class Worker:
         attempt = Attempt(lease)
         self._held[lease.mark] = lease
         self.attempts[lease.mark] = attempt
-        attempt.runs_in = self._loop.create_task(self.work(attempt))
+        if self._stop_requested.is_set():
+            self._end_as(attempt, Interrupted())  # claimed before the stop, answered after it: given back
+        else:
+            attempt.runs_in = self._loop.create_task(self.work(attempt))
+
+    def look(self) -> None:
+        """Claim now, if there is room."""
+        self._waker.poke()
 
     async def settled(self) -> None:
         """Return when what ended is written and the leases of what runs are prolonged."""
@@ -134,19 +145,26 @@ class Worker:
     # --- life cycle ---------------------------------------------------------------------------------
 
     async def run(self, *, burst: bool = False) -> None:
-        """Work until ``stop``; with ``burst``, until the queues are empty. Everything is closed at the end."""
+        """Work until ``stop``; with ``burst``, until the queues are empty. Everything is closed at the end.
+
+        Cancelling it stops at once: what runs is cancelled and handed back.
+        """
         self._heartbeat.start()
-        services = [self.dispatcher, self.finisher, *self._keepers]
         running: list[asyncio.Task[Any]] = []
         try:
             await self._first_beat()
-            running = [self._loop.create_task(service.run()) for service in services]
+            self._dispatching = self._loop.create_task(self.dispatcher.run())
+            running = [self._loop.create_task(service.run()) for service in (self.finisher, *self._keepers)]
             if burst:
                 running.append(self._loop.create_task(self._stop_when_empty()))
             await self._stop_requested.wait()
-            await self._drain()
+        except asyncio.CancelledError:
+            self._at_once.set()
+            raise
         finally:
-            for service in services:
+            self._stop_requested.set()
+            await self._drain()
+            for service in (self.finisher, *self._keepers):
                 service.stop()
             for task in running:
                 task.cancel()
@@ -175,16 +193,28 @@ class Worker:
         self.stop()
 
     async def _drain(self) -> None:
+        """Let what runs end, cancel the rest, give back what is left; after the grace it is a matter of seconds."""
         log.info(Event.DAEMON_DRAINING, worker=self.id, running=len(self.attempts))
         self.dispatcher.stop()
-        await self._ended_within(self.options.grace.total_seconds(), unless=self._at_once)
+        if not self._at_once.is_set():
+            await self._ended_within(self.options.grace.total_seconds(), unless=self._at_once)
         for attempt in list(self.attempts.values()):
             attempt.cancel(Stop.SHUTDOWN)
-        await self._ended_within(self.options.cancel_grace.total_seconds())
+        await self._ended_within(min(self.options.cancel_grace.total_seconds(), _CANCELLED_WITHIN_S))
+        await self._end_dispatch()
         for attempt in list(self.attempts.values()):
             self._hand_back(attempt)
-        await self._resolve_claim()
-        await self.finisher.drained(self.options.lease.total_seconds())
+        await self.finisher.drained(_WRITTEN_WITHIN_S)
+
+    async def _end_dispatch(self) -> None:
+        """End the claims. One whose answer has not come is asked for again: its jobs are given back by ``start``."""
+        if self._dispatching is None:
+            return
+        await asyncio.wait({self._dispatching}, timeout=_ANSWERED_WITHIN_S)
+        self._dispatching.cancel()
+        await asyncio.gather(self._dispatching, return_exceptions=True)
+        if self.dispatcher.unanswered:
+            await self._quietly(asyncio.wait_for(self.dispatcher.claim(1), _ANSWERED_WITHIN_S))
 
     async def _ended_within(self, seconds: float, unless: asyncio.Event | None = None) -> None:
         running = {a.runs_in for a in self.attempts.values() if a.runs_in}
@@ -199,23 +229,9 @@ class Worker:
             task.cancel()
 
     def _hand_back(self, attempt: Attempt) -> None:
-        """Give back a job whose function resists: this process is about to end, and with it the function."""
-        log.warning(Event.JOB_RESISTED, job_id=attempt.lease.id, reason=str(Stop.SHUTDOWN))
-        outcome = Interrupted()
-        self._end(attempt, outcome, decide(attempt.policy or _NO_POLICY, outcome, now=attempt.now))
-
-    async def _resolve_claim(self) -> None:
-        """Ask once more for a claim whose answer is missing, and give its jobs back."""
-        if not self.dispatcher.unanswered:
-            return
-        try:
-            async with asyncio.timeout(self.options.cancel_grace.total_seconds()):
-                await self.dispatcher.claim(1)
-        except Exception as error:  # noqa: BLE001 - the leases then run out, uncounted
-            log.debug(Event.SERVICE_FAILED, service="Dispatcher", cause=repr(error))
-        for attempt in list(self.attempts.values()):
-            attempt.cancel(Stop.SHUTDOWN)
-        await self._ended_within(self.options.cancel_grace.total_seconds())
+        """Write the end of a job whose function resists: this process is about to end, and with it the function."""
+        log.warning(Event.JOB_RESISTED, job_id=attempt.lease.id, reason=str(attempt.stop))
+        self._end_as(attempt, stopped_outcome(attempt, asyncio.CancelledError()) or Interrupted())
 
     async def _close(self) -> None:
         if base := self._waker.take():
@@ -233,28 +249,34 @@ class Worker:
 
     # --- endings ------------------------------------------------------------------------------------
 
-    def _end(self, attempt: Attempt, outcome: Outcome, transition: Transition) -> None:
+    def _end_as(self, attempt: Attempt, outcome: Outcome) -> None:
         """Hand the ending to the finisher and the slot back. A slot is free only when its function has ended."""
         mark = attempt.lease.mark
         if self.attempts.pop(mark, None) is None:
             return  # handed back at shutdown already
+        transition = decide(attempt.policy or _NO_POLICY, outcome, now=attempt.now)
         try:
             ending = self._endings.make(attempt, outcome, transition)
         except Exception as error:  # noqa: BLE001 - a job that cannot be written as it ended still ends
-            failed = Failed("EndingError", f"its ending could not be written: {error!r}")
-            outcome, transition = failed, Archive(failed.message)
             attempt.payload = None
+            outcome = Failed("EndingError", f"its ending could not be written: {message_of(error)}")
+            transition = Archive(outcome.message)
             ending = self._endings.make(attempt, outcome, transition)
         if ending is None:
             self._held.pop(mark, None)
         else:
             self.ended[ending.move] += 1
             self.finisher.put(ending)
-        report(attempt, outcome, transition)
         self.dispatcher.slot_freed()
+        report(attempt, outcome, transition)
 
     def _written(self, lease: Lease) -> None:
         self._held.pop(lease.mark, None)
+        self.dispatcher.slot_freed()  # there may have been no room for the unwritten endings of more
+
+    def _token_came(self) -> None:
+        if self.free_slots <= 0:
+            self.dispatcher.slot_freed()  # it has no use for it, and hands it on
 
     def _lost(self, leases: Sequence[Lease]) -> None:
         """Another worker has these jobs, or they are gone: stop what still runs of them."""

@@ -85,7 +85,7 @@ async def page(
     after: Place | None = None,
     limit: int = 50,
 ) -> Page:
-    """Return the newest executions that fit, or those that follow on ``after``."""
+    """Return the newest executions that fit, or those that follow on ``after``. ``limit`` is at least 1."""
     place = after or (None, None)
     # One row more than asked for tells whether there is a page after this one.
     rows = await pool.fetch(query("executions_page"), job_id, task, outcome, *place, limit + 1)

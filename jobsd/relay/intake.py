@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 BATCH_ROWS = 1_000  # more are hardly faster, and hold up the jobs that share the loop: about 10 ms a thousand
 BATCH_BYTES = 8 * 1024 * 1024
 BLOCK_MS = 2_000
-TAKE_OVER_EVERY_S = 15.0
-SILENT_MS = 60_000  # longer than any recorder holds entries that it is still writing
+TAKE_OVER_EVERY_S = 5.0
+SILENT_MS = 20_000  # twice as long as one write may take; taking over too early costs work, never a second row
 
 # Nobody knows the size of entries before they are read: begin small, double while that is too little.
 _FEWEST = 4

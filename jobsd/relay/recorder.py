@@ -33,8 +33,6 @@ FORGET_CONSUMERS_MS = 3_600_000
 PARTITIONS_EVERY_S = 86_400.0
 PARTITIONS_AGAIN_S = 600.0
 
-_PARTITION_SKIPPED = "partition.skipped"
-
 
 class Recorder(Service):
     """Needs Postgres only to write: away at the start or later, records wait in the stream.
@@ -63,10 +61,13 @@ class Recorder(Service):
             await self._prepare()
             await self._carry(await self._intake.waiting(self._stopping))
         except UnreachableError as error:
-            return await self._wait_for_postgres(error)
+            self._missed_postgres(error)
+            self.lag_ms = await self._stream.oldest_age_ms() or 0
+            return backoff_s(self._missed)
         except BaseException:
             self._intake.failed()
             raise
+        self._reached_postgres()
         return None if self._intake.more else GATHER_S
 
     async def drain(self, timeout_s: float) -> bool:
@@ -78,7 +79,7 @@ class Recorder(Service):
                 while entries := await self._intake.at_once():
                     await self._carry(entries)
         except UnreachableError as error:
-            await self._wait_for_postgres(error)
+            self._missed_postgres(error)
             return False
         except TimeoutError:
             return False
@@ -92,9 +93,6 @@ class Recorder(Service):
             await ensure_schema(self._pool, self._migrate)
             await self._stream.forget_consumers(FORGET_CONSUMERS_MS)
             self._ready = True
-            if self._missed:
-                log.info(Event.POSTGRES_CONNECTED, url=self._pool.url)
-                self._missed = 0
         if monotonic() >= self._partitions_at:
             await self._make_partitions()
 
@@ -106,11 +104,11 @@ class Recorder(Service):
             raise
         except Exception as error:  # noqa: BLE001 - without its partition a month's rows go to the default one
             self._partitions_at = monotonic() + PARTITIONS_AGAIN_S
-            log.warning(_PARTITION_SKIPPED, cause=repr(error))
+            log.warning(Event.PARTITION_SKIPPED, cause=repr(error))
             return
         for month in months:
             if month.state in {"blocked", "busy"}:
-                log.warning(_PARTITION_SKIPPED, month=f"{month.first_day:%Y-%m}", cause=month.state)
+                log.warning(Event.PARTITION_SKIPPED, month=f"{month.first_day:%Y-%m}", cause=month.state)
             if month.state == "busy":
                 self._partitions_at = monotonic() + PARTITIONS_AGAIN_S
 
@@ -150,15 +148,20 @@ class Recorder(Service):
             first = rejected[0]
             log.warning(Event.RECORDS_REJECTED, count=len(rejected), job_id=first.job_id, cause=first.cause)
 
-    async def _wait_for_postgres(self, error: UnreachableError) -> float:
-        """Return the seconds to wait. The outage is said once."""
-        self._ready = False
+    def _missed_postgres(self, error: UnreachableError) -> None:
+        """Say it once, and leave all for a later tick."""
         self._intake.failed()
-        self._portion = max(1, self._portion // 2)  # it may be that it only takes too long
+        if self._ready:
+            self._portion = max(1, self._portion // 2)  # it may be that an insert only takes too long
+        self._ready = False
         self._missed += 1
         if self._missed == 1:
             log.warning(
                 Event.POSTGRES_UNREACHABLE, url=error.url, cause=str(error), consequence="records wait in Redis"
             )
-        self.lag_ms = await self._stream.oldest_age_ms() or 0
-        return backoff_s(self._missed)
+
+    def _reached_postgres(self) -> None:
+        """A server that answers and takes no writes has not been reached."""
+        if self._missed:
+            log.info(Event.POSTGRES_CONNECTED, url=self._pool.url)
+            self._missed = 0

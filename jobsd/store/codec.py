@@ -11,6 +11,7 @@ read only by the arq worker, with the deserializer it was given.
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 from pydantic_core import PydanticSerializationError, from_json, to_json
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 PAYLOAD_START = b'{"i":'
 PAYLOAD_LIMIT_BYTES = 1024 * 1024
+_LAST_MS = 253_402_300_799_999  # the end of the year 9999
 
 
 class Payload(NamedTuple):
@@ -69,27 +71,35 @@ def decode_payload(payload: bytes | None) -> Payload:
         msg = "the payload is gone (it expired, or was deleted while the job waited)"
         raise UndecodableError(msg)
     try:
-        job = from_json(payload)
-        return payload_of(job)
-    except (ValueError, KeyError, TypeError) as error:
+        return payload_of(_loads(payload))
+    except Exception as error:
         msg = f"the payload cannot be read: {error!r}"
         raise UndecodableError(msg) from error
 
 
 def payload_of(job: dict[str, Any]) -> Payload:
-    """Return arq's job dictionary as a Payload. Raises KeyError or TypeError."""
-    task, args, kwargs, enqueued_at = job["f"], job["a"], job["k"], job["et"]
+    """Return arq's job dictionary as a Payload. Raises ValueError, KeyError, TypeError or OverflowError."""
+    task, args, kwargs, enqueued_at = job["f"], job["a"], job["k"], int(job["et"])
+    options: Any = job.get("o") or {}
     if not isinstance(task, str) or not isinstance(args, list | tuple) or not isinstance(kwargs, dict):
         msg = "f, a and k must be a name, a list and an object"
         raise TypeError(msg)
-    return Payload(
-        task,
-        tuple(cast("list[Any]", args)),
-        cast("dict[str, Any]", kwargs),
-        int(enqueued_at),
-        str(job.get("i") or enqueued_at),
-        job.get("o") or {},
-    )
+    if not isinstance(options, dict):
+        msg = "o must be an object"
+        raise TypeError(msg)
+    if not 0 <= enqueued_at <= _LAST_MS:
+        msg = "et must be epoch ms"
+        raise ValueError(msg)
+    given = tuple(cast("list[Any]", args)), cast("dict[str, Any]", kwargs)
+    return Payload(task, *given, enqueued_at, str(job.get("i") or enqueued_at), cast("dict[str, Any]", options))
+
+
+def _loads(text: bytes) -> Any:
+    """Read JSON; what is nested too deeply for the quick reader is read by the patient one."""
+    try:
+        return from_json(text)
+    except ValueError:
+        return json.loads(text)
 
 
 def _pieces(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[str, Any]]:
@@ -116,6 +126,8 @@ class Result(NamedTuple):
     value: Any
     message: str
     error_type: str | None
+    attempt: int = 0
+    finished_at: int | None = None
 
 
 def encode_result(
@@ -151,12 +163,13 @@ def encode_result(
 def decode_result(stored: bytes) -> Result:
     """Return what a stored result says; one that an arq worker pickled is a failure to read, said as such."""
     try:
-        found = from_json(stored)
+        found = _loads(stored)
         success, value = bool(found["s"]), found["r"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return Result(success=False, value=None, message="its result is not JSON", error_type=None)
     if success:
-        return Result(success=True, value=value, message="", error_type=None)
+        attempt, finished_at = found.get("t") or 0, found.get("ft")
+        return Result(success=True, value=value, message="", error_type=None, attempt=attempt, finished_at=finished_at)
     if isinstance(value, dict):
         error: dict[str, Any] = value  # pyright: ignore[reportUnknownVariableType]
         return Result(success=False, value=None, message=str(error.get("message")), error_type=error.get("type"))

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import redis.exceptions
-from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis, UnixDomainSocketConnection
+from redis.asyncio import (
+    BlockingConnectionPool,
+    Connection,
+    ConnectionPool,
+    Redis,
+    SSLConnection,
+    UnixDomainSocketConnection,
+)
+from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -23,6 +32,41 @@ AWAY: tuple[type[Exception], ...] = (
     OSError,
 )
 """What a call raises while the server cannot serve it: refused, lost, loading, read-only after a failover."""
+
+
+FULL: type[Exception] = redis.exceptions.OutOfMemoryError
+"""What a write raises when the server's memory is full; nothing was written."""
+
+
+class _PromptMixin:
+    """Sends under ``asyncio.timeout``.
+
+    redis-py sends under ``asyncio.wait_for``, which on Python 3.11 loses a cancellation that comes as the
+    send completes: the task would live on beyond its timeout. It also costs a task for every command.
+    """
+
+    async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
+        connection: Any = self
+        parent: Any = super()
+        limit = connection.socket_timeout
+        connection.socket_timeout = None
+        try:
+            async with asyncio.timeout(limit):
+                await parent.send_packed_command(command, check_health)
+        finally:
+            connection.socket_timeout = limit
+
+
+class _TcpConnection(_PromptMixin, Connection): ...
+
+
+class _TlsConnection(_PromptMixin, SSLConnection): ...
+
+
+class _UnixConnection(_PromptMixin, UnixDomainSocketConnection): ...
+
+
+_CONNECTIONS: dict[str, Any] = {"redis": _TcpConnection, "rediss": _TlsConnection, "unix": _UnixConnection}
 
 
 def connect(
@@ -43,16 +87,13 @@ def connect(
         "retry": Retry(NoBackoff(), 0),
         "max_connections": connections,
         "protocol": 2,
+        "encoding_errors": "surrogateescape",  # an id of another system's may be any bytes
     }
     if waiting:
         options["timeout"] = CALL_TIMEOUT_S
-    kind: Any = BlockingConnectionPool if waiting else ConnectionPool
-    pool = (
-        kind(connection_class=UnixDomainSocketConnection, **_of_unix(url), **options)
-        if scheme == "unix"
-        else kind.from_url(url, **options)
-    )
-    return Redis.from_pool(pool)
+    given = _of_unix(url) if scheme == "unix" else parse_url(url)
+    options = given | options | {"connection_class": _CONNECTIONS[scheme]}
+    return Redis.from_pool(BlockingConnectionPool(**options) if waiting else ConnectionPool(**options))
 
 
 def _of_unix(url: str) -> dict[str, Any]:

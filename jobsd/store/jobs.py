@@ -97,16 +97,17 @@ class Jobs:
     def queue_of(self, base: str) -> str:
         return queue_of(base)
 
-    async def announce(self, worker: str, facts: Mapping[str, str]) -> str:
-        """Publish what there is to know of a worker; the beat sets how long that lasts.
+    async def announce(self, worker: str, facts: Mapping[str, str], queues: Sequence[str]) -> str:
+        """Publish what there is to know of a worker and its queues; the beat sets how long that lasts.
 
         Return the epoch: a name that the shard keeps until its Redis loses everything.
         """
         pipe = self.redis.pipeline(transaction=True)
         pipe.hset(f"{self._shard_key}:worker:{worker}", mapping=dict(facts))  # pyright: ignore[reportUnknownMemberType]
+        pipe.sadd(f"{self._shard_key}:queues", *map(self.base, queues))
         pipe.set(f"{self._shard_key}:epoch", worker, nx=True)
         pipe.get(f"{self._shard_key}:epoch")
-        return (await pipe.execute())[2].decode()
+        return (await pipe.execute())[-1].decode()
 
     async def sign_off(self, worker: str) -> None:
         """Remove a worker that ends in order."""
@@ -119,6 +120,8 @@ class Jobs:
         """Store the jobs, at most 1,000; False for one whose id another job has."""
         places: dict[str, int] = {}
         args: list[Any] = []
+        if not jobs:
+            return []
         for job in jobs:
             args += (places.setdefault(job.queue, len(places) + 1), job.id, job.when, job.payload)
         answers = await self._scripts.call("enqueue", self._keys(places), args)
@@ -152,9 +155,15 @@ class Jobs:
                 continue
             due = raw_due.decode()
             mark = f"{start}{(n - 3) // 6 + 1}:{now}:{attempt}:{due}"
-            leases.append(Lease(queues[place - 1], raw_id.decode(), mark, int(float(due)), now, attempt, payload, side))
+            job_id = raw_id.decode(errors="surrogateescape")
+            leases.append(Lease(queues[place - 1], job_id, mark, int(due), now, attempt, payload, side))
         lost: list[bytes] = answer[2]
-        return Claimed(now, next_due if 0 <= next_due < PARKED else None, leases, [job_id.decode() for job_id in lost])
+        return Claimed(
+            now,
+            next_due if 0 <= next_due < PARKED else None,
+            leases,
+            [job_id.decode(errors="replace") for job_id in lost],
+        )
 
     async def extend(self, worker: str, lease_ms: int, leases: Sequence[Lease]) -> list[Lease]:
         """Say that the worker lives and prolong ``leases``, at most 500; return those that are no longer its own."""
@@ -209,11 +218,11 @@ class Jobs:
         """Take back the jobs of dead workers; return the ids of the runs that were lost."""
         args = [lease_ms, max_losses, "1" if records else "0", *queues]
         lost = await self._scripts.call("recover", self._keys(queues), args)
-        return [job_id.decode() for job_id in lost]
+        return [job_id.decode(errors="replace") for job_id in lost]
 
-    async def release(self, queue: str, reasons: Sequence[str]) -> int:
-        """Give back the jobs parked for ``reasons``, at most 500 a call; return how many."""
-        return int(await self._scripts.call("release", [self.base(queue)], reasons))
+    async def release(self, queue: str, reasons: Sequence[str], *, most: int = 500) -> int:
+        """Give back jobs parked for ``reasons``, at most 500 a call; return how many. It wakes nobody."""
+        return int(await self._scripts.call("release", [self.base(queue), self._shard_key], [most, *reasons]))
 
     async def adopt(self, queue: str, cursor: str) -> str:
         """Keep payloads of arq's clients from expiring, some 500 a call; return the next cursor, "0" at the end."""

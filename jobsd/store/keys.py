@@ -33,28 +33,11 @@ the last error, ``w`` [[worker, started_at, last beat], ...] of the losses, ``p`
 
 from __future__ import annotations
 
-import re
-
 PARKED = 9_000_000_000_000_000
 JOB = "arq:job:"
 IN_PROGRESS = "arq:in-progress:"
 RESULT = "arq:result:"
 DEFAULT_SHARD = "main"
-
-_NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
-_RAW = re.compile(r"[A-Za-z0-9._:{}-]{1,256}")
-_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-
-QUEUE_ALLOWED = "1 to 128 of A-Z a-z 0-9 . _ - (or the raw key of an arq queue, with a colon)"
-ID_ALLOWED = "1 to 128 of A-Z a-z 0-9 . _ : -"
-
-
-def is_queue_name(name: str) -> bool:
-    return bool(_NAME.fullmatch(name) or (":" in name and _RAW.fullmatch(name)))
-
-
-def is_job_id(job_id: str) -> bool:
-    return bool(_ID.fullmatch(job_id))
 
 
 def shard_key(shard: str = DEFAULT_SHARD) -> str:

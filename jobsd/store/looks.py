@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from jobsd.job import JobState
-from jobsd.store.keys import DEFAULT_SHARD, JOB, PARKED, RESULT, base_key, queue_of, shard_key
+from jobsd.store.keys import DEFAULT_SHARD, IN_PROGRESS, JOB, PARKED, RESULT, base_key, queue_of, shard_key
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
+
+
+_MARK_PARTS = 6  # keys.py: worker:claim:index:started_at:attempt:due
+
+
+def noted(side: bytes | None) -> dict[str, Any]:
+    """Return what is noted of a job beside its payload (keys.py lists it); unreadable is as good as none."""
+    try:
+        found: Any = json.loads(side) if side else {}
+    except ValueError:
+        return {}
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
 
 
 class Counts(NamedTuple):
@@ -48,8 +60,27 @@ class Looks:
 
     async def side(self, queue: str, job_id: str) -> dict[str, Any]:
         """Return what is noted of a live job beside its payload; keys.py lists it."""
-        text = await self._redis.hget(f"{self._base(queue)}:side", job_id)
-        return json.loads(text) if text else {}
+        return noted(await self._redis.hget(f"{self._base(queue)}:side", job_id))
+
+    async def due(self, queue: str, job_id: str) -> int | None:
+        """Return the epoch ms at which a waiting job may run."""
+        score = await self._redis.zscore(self._base(queue), job_id)
+        return None if score is None else int(score)
+
+    async def started(self, job_id: str) -> tuple[int, int] | None:
+        """Return when an active job's run began, in epoch ms, and its number."""
+        mark: bytes = await self._redis.get(IN_PROGRESS + job_id) or b""
+        parts = mark.decode().split(":")
+        return (int(parts[3]), int(parts[4])) if len(parts) == _MARK_PARTS else None
+
+    async def served(self) -> set[str]:
+        """Return the queues that live workers announce."""
+        workers = await self._redis.zrange(f"{self._shard_key}:workers", 0, -1)
+        found: set[str] = set()
+        for worker in workers:
+            queues = await self._redis.hget(f"{self._shard_key}:worker:{worker.decode()}", "queues")
+            found |= set((queues or b"").decode().split())
+        return found
 
     async def dead(self, queue: str, job_id: str) -> tuple[bytes | None, bytes | None]:
         """Return payload and info of an archived job."""
@@ -109,6 +140,9 @@ class Looks:
                 found = await self._redis.zrange(base, "-inf", now, byscore=True, offset=0, num=limit, withscores=True)
             case JobState.SCHEDULED:
                 found = await self._scheduled(base, now, limit)
+            case JobState.PARKED:
+                found = await self._redis.zrange(base, PARKED, "+inf", byscore=True, offset=0, num=limit)
+                return [(job_id.decode(), now) for job_id in found]
             case JobState.COMPLETED | JobState.ARCHIVED:
                 found = await self._redis.zrange(f"{base}:{state}", 0, limit - 1, desc=True, withscores=True)
             case _:

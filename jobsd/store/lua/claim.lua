@@ -12,9 +12,11 @@
 -- Returns   {now, next due time or -1, {ids of runs found lost}, queue, id, due, attempt, payload or false, side or false, …}
 --           The mark of the nth lease is worker:claim:n:now:attempt:due.
 --@include clock
+--@include room
 --@include wake
 --@include amnesty
 --@include archive
+--@include side
 --@include recover
 local now = clock()
 local shard, worker, number = KEYS[1], ARGV[1], ARGV[2]
@@ -24,8 +26,9 @@ local lost = {}
 local answer = {now, -1, lost}
 local identity = shard .. ':worker:' .. worker
 
+make_room(shard)
 local last = tonumber(redis.call('HGET', identity, 'claim')) or 0
-if tonumber(number) < last then return answer end  -- a delayed copy of an answered call: nobody waits for it
+if #KEYS < 2 or tonumber(number) < last then return answer end  -- no queue; or a delayed copy of an answered call: nobody waits for it
 
 local function append(q, id, due, attempt, payload, side)
   local n = #answer
@@ -65,11 +68,28 @@ local function repeat_answer()
       append(0, '', '0', 0, false, false)
     end
   end
+end
+
+local paused = {}
+for q = 2, #KEYS do paused[q - 1] = 'paused:' .. KEYS[q] end
+paused = redis.call('HMGET', shard .. ':state', unpack(paused))
+
+local function tell_next_due(full)
+  for q = 2, #KEYS do
+    if not paused[q - 1] then
+      local head = tonumber(redis.call('ZRANGE', KEYS[q], 0, 0, 'WITHSCORES')[2])
+      if head and head <= now and full then wake(KEYS[q]) end  -- more than this worker can take
+      if head and (answer[2] == -1 or head < answer[2]) then answer[2] = math.max(head, 0) end
+    end
+  end
   return answer
 end
 
 local resting = amnesty(shard, now, lease_ms)
-if tonumber(number) == last then return repeat_answer() end
+if tonumber(number) == last then
+  repeat_answer()
+  return tell_next_due(false)
+end
 redis.call('HSET', identity, 'claim', number)
 
 if not resting then
@@ -79,31 +99,47 @@ if not resting then
   end
 end
 
-local paused = {}
-for q = 2, #KEYS do paused[q - 1] = 'paused:' .. KEYS[q] end
-paused = redis.call('HMGET', shard .. ':state', unpack(paused))
+-- A due time as digits: another system may have written a fraction, or an infinity.
+local function whole(score)
+  if string.match(score, '^%d+$') then return score end
+  return string.format('%.0f', math.max(0, math.min(tonumber(score) or 0, 9e15)))
+end
 
+local MOST_BYTES = 4194304
 local taken, bytes = 0, 0
+-- Payloads are read a few at a time, so that large ones end the answer before they fill it.
+local function read_payloads(keys)
+  local payloads, step = {}, 4
+  while #payloads < #keys and bytes < MOST_BYTES do
+    local from = #payloads + 1
+    for _, payload in ipairs(redis.call('MGET', unpack(keys, from, math.min(from + step - 1, #keys)))) do
+      payloads[#payloads + 1] = payload
+      bytes = bytes + #(payload or '')
+    end
+    step = bytes > 65536 * #payloads and 1 or 50
+  end
+  return payloads
+end
+
 local function take(q, want)
   local base = KEYS[q]
   local active, side = base .. ':active', base .. ':side'
   local got, passes = 0, 0
-  while got < want and bytes < 4194304 and passes < 40 do
+  while got < want and bytes < MOST_BYTES and passes < 40 do
     passes = passes + 1
     local due = redis.call('ZRANGE', base, '-inf', now, 'BYSCORE', 'LIMIT', 0, math.min(want - got, 100), 'WITHSCORES')
-    local n = #due / 2
-    if n == 0 then break end
+    if #due == 0 then break end
     local ids, running, jobs = {}, {}, {}
-    for i = 1, n do
+    for i = 1, #due / 2 do
       local id = due[2 * i - 1]
       ids[i], running[i], jobs[i] = id, 'arq:in-progress:' .. id, 'arq:job:' .. id
     end
     local leases = redis.call('ZMSCORE', active, unpack(ids))
     local marks = redis.call('MGET', unpack(running))
-    local payloads = redis.call('MGET', unpack(jobs))
     local sides = redis.call('HMGET', side, unpack(ids))
+    local payloads = read_payloads(jobs)
     local scores, claimed, granted, retried = {}, {}, {}, {}
-    for i = 1, n do
+    for i = 1, #payloads do
       local id, score = ids[i], lease_end
       local lease = tonumber(leases[i])
       local foreign = marks[i] and not lease and redis.call('PTTL', running[i]) or -1
@@ -115,16 +151,16 @@ local function take(q, want)
       else
         local attempt = 1
         if sides[i] then
-          attempt = (cjson.decode(sides[i]).n or 0) + 1
+          attempt = (read_side(sides[i]).n or 0) + 1
           retried[#retried + 1] = id
         end
         taken, got = taken + 1, got + 1
-        bytes = bytes + #(payloads[i] or '')
-        append(q - 1, id, due[2 * i], attempt, payloads[i], sides[i])
+        local was_due = whole(due[2 * i])
+        append(q - 1, id, was_due, attempt, payloads[i], sides[i])
         local m = #claimed
         claimed[m + 1], claimed[m + 2] = lease_end, id
         granted[m + 1] = running[i]
-        granted[m + 2] = worker .. ':' .. number .. ':' .. taken .. ':' .. now .. ':' .. attempt .. ':' .. due[2 * i]
+        granted[m + 2] = worker .. ':' .. number .. ':' .. taken .. ':' .. now .. ':' .. attempt .. ':' .. was_due
         -- arq gives a payload 24 hours; a claimed one must not expire. Our own never do.
         if payloads[i] and string.sub(payloads[i], 1, 5) ~= '{"i":' then redis.call('PERSIST', jobs[i]) end
       end
@@ -149,13 +185,4 @@ for q = 2, #KEYS do
   if taken < slots and not empty[q] then take(q, slots - taken) end
 end
 
-local next_due = nil
-for q = 2, #KEYS do
-  if not paused[q - 1] then
-    local head = tonumber(redis.call('ZRANGE', KEYS[q], 0, 0, 'WITHSCORES')[2])
-    if head and head <= now and taken >= slots then wake(KEYS[q]) end  -- more than this worker can take
-    if head and (not next_due or head < next_due) then next_due = head end
-  end
-end
-answer[2] = next_due or -1
-return answer
+return tell_next_due(taken >= slots)

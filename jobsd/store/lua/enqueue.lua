@@ -40,6 +40,7 @@ for i = 1, #ARGV, 4 do
   end
 end
 if #stored == 0 then return answers end
+for q in pairs(members) do redis.call('ZCARD', KEYS[q]) end  -- fails, before anything is written, on a key that is no queue
 redis.call('MSET', unpack(stored))
 for q, list in pairs(members) do
   local base = KEYS[q]

@@ -7,12 +7,13 @@
 -- ARGV[3…]  queue (1 is KEYS[2]), id, mark; repeated, at most 500 leases
 -- Returns   the positions (from 1) of the leases that are no longer the worker's; they must be let go.
 --@include clock
+--@include room
 --@include amnesty
 local now = clock()
 local shard, worker, lease_ms = KEYS[1], ARGV[1], tonumber(ARGV[2])
 local lease_end = now + lease_ms
--- First what a server with full memory does not refuse; the writes that follow are then let through.
-redis.call('ZREMRANGEBYSCORE', shard .. ':workers', '-inf', now - 86400000)
+make_room(shard)
+redis.call('ZREMRANGEBYSCORE', shard .. ':workers', '-inf', now - 86400000)  -- those that died a day ago
 amnesty(shard, now, lease_ms)
 redis.call('ZADD', shard .. ':workers', now, worker)
 redis.call('HSET', shard .. ':worker:' .. worker, 'beat', now, 'lease', lease_ms)

@@ -19,17 +19,20 @@
 --           record '' = none. result '' = none.
 -- Returns   a letter for each: a accepted, s stale (somebody else's now; nothing was written).
 --@include clock
+--@include room
 --@include wake
 --@include archive
 local now = clock()
 local shard, worker, batch = KEYS[1], ARGV[1], tonumber(ARGV[2])
 local identity = shard .. ':worker:' .. worker
+make_room(shard)
 local last = redis.call('HMGET', identity, 'finish', 'answers')
 if tonumber(last[1]) == batch then return last[2] end
 if batch < (tonumber(last[1]) or 0) then return '' end  -- a delayed copy of an answered call: nobody waits for it
 
 local FIRST, STEP = 6, 8
 local n = (#ARGV - FIRST + 1) / STEP
+if n == 0 then return '' end
 local running, answers = {}, {}
 for i = 1, n do running[i] = 'arq:in-progress:' .. ARGV[FIRST + (i - 1) * STEP + 1] end
 local marks = redis.call('MGET', unpack(running))
@@ -72,10 +75,6 @@ for i = 1, n do
   end
 end
 
--- A removal comes first: a server whose memory is full refuses a script's first write unless it frees
--- something, and endings are what makes room again.
-for q, own in pairs(per_queue) do redis.call('ZREM', KEYS[q] .. ':active', unpack(own.out)) end
-
 -- The moves that few jobs make, one at a time.
 for _, i in ipairs(ended) do
   local at = FIRST + (i - 1) * STEP
@@ -108,6 +107,7 @@ end
 if #results > 0 then redis.call('MSET', unpack(results)) end
 for q, own in pairs(per_queue) do
   local base = KEYS[q]
+  redis.call('ZREM', base .. ':active', unpack(own.out))
   if #own.gone > 0 then
     redis.call('ZREM', base, unpack(own.gone))
     redis.call('HDEL', base .. ':side', unpack(own.gone))

@@ -8,11 +8,14 @@
 -- ARGV[4…]  name of each queue
 -- Returns   the ids of the jobs whose run was lost.
 --@include clock
+--@include room
 --@include wake
 --@include amnesty
 --@include archive
+--@include side
 --@include recover
 local now = clock()
+make_room(KEYS[1])
 local lease_ms = tonumber(ARGV[1])
 if amnesty(KEYS[1], now, lease_ms) then return {} end
 local all = {}

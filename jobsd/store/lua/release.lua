@@ -1,13 +1,19 @@
 -- release: give parked jobs back to their queue, at their original due time.
 --
+-- Nobody is woken: the caller claims at once, before a worker that would only park them again.
+--
 -- KEYS[1]  <base>    zset    id -> may run at, epoch ms
--- ARGV     reasons
--- Returns  how many were released; at most 500 a call, so call again while it is not 0.
---@include wake
-local base, released = KEYS[1], 0
-for i = 1, #ARGV do
+-- KEYS[2]  <shard>   prefix
+-- ARGV[1]  most, at the most 500
+-- ARGV[2…] reasons
+-- Returns  how many were released.
+--@include room
+local base, most, released = KEYS[1], math.min(tonumber(ARGV[1]), 500), 0
+make_room(KEYS[2])
+for i = 2, #ARGV do
+  if released >= most then break end
   local parked = base .. ':parked:' .. ARGV[i]
-  local jobs = redis.call('ZRANGE', parked, 0, 499 - released, 'WITHSCORES')
+  local jobs = redis.call('ZRANGE', parked, 0, most - released - 1, 'WITHSCORES')
   local back, ids = {}, {}
   for j = 1, #jobs, 2 do
     back[j], back[j + 1] = jobs[j + 1], jobs[j]
@@ -17,8 +23,6 @@ for i = 1, #ARGV do
     redis.call('ZADD', base, 'XX', unpack(back))
     redis.call('ZREM', parked, unpack(ids))
     released = released + #ids
-    wake(base)
   end
-  if released >= 500 then break end
 end
 return released

@@ -3,13 +3,13 @@
 -- KEYS[1]  <base>   zset    id -> may run at, epoch ms
 -- KEYS[2]  <shard>  prefix
 -- ARGV[1]  id
--- Returns  1, or 0 if no such job is archived, or one with its id is live.
+-- Returns  1, or 0 if no such job is archived, or another with its id is live or kept as completed.
 --@include clock
 --@include wake
 local base, id = KEYS[1], ARGV[1]
 local dead = base .. ':dead:' .. id
 local payload = redis.call('HGET', dead, 'payload')
-if not payload or redis.call('EXISTS', 'arq:job:' .. id) == 1 then return 0 end
+if not payload or redis.call('EXISTS', 'arq:job:' .. id) == 1 or redis.call('ZSCORE', base .. ':completed', id) then return 0 end
 redis.call('SET', 'arq:job:' .. id, payload)
 redis.call('ZADD', base, clock(), id)
 -- Attempts go on counting, so that no two runs of a job have the same number; failures start afresh.

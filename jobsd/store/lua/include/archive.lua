@@ -5,9 +5,9 @@
 local function trim_archive(base, now, keep_ms, keep_count)
   local archived = base .. ':archived'
   local old = redis.call('ZRANGE', archived, '-inf', now - keep_ms, 'BYSCORE', 'LIMIT', 0, 200)
-  local excess = redis.call('ZCARD', archived) - #old - keep_count
+  local excess = math.min(redis.call('ZCARD', archived) - #old - keep_count, 200 - #old)
   if excess > 0 then
-    for _, id in ipairs(redis.call('ZRANGE', archived, #old, #old + math.min(excess, 200) - 1)) do
+    for _, id in ipairs(redis.call('ZRANGE', archived, #old, #old + excess - 1)) do
       old[#old + 1] = id
     end
   end

@@ -4,7 +4,7 @@
 -- list the lease, the answer of a claim was lost: nothing ran, nothing is counted. Otherwise the run is
 -- lost: it is counted apart from failures and streamed as a record; the last one allowed archives the job.
 --
--- Needs the includes archive and wake. `how` is {shard, lease_ms, max_losses, records ('1' = on), name}.
+-- Needs the includes archive, side and wake. `how` is {shard, lease_ms, max_losses, records ('1' = on), name}.
 local function split_mark(mark)
   local worker, started, attempt, due = string.match(mark or '', '^([^:]+):%d+:%d+:(%d+):(%d+):(.+)$')
   return worker, started, attempt, due
@@ -36,7 +36,8 @@ local function recover(base, how, now)
     local payload = redis.call('GET', 'arq:job:' .. id)
     bytes = bytes + #(payload or '')
     local text = redis.call('HGET', base .. ':side', id)
-    local side = text and cjson.decode(text) or {}
+    local side = text and read_side(text) or {}
+    side.p = nil  -- the progress of a run that is over
     local gone = false
     if worker then
       side.n = tonumber(attempt)

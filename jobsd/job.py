@@ -21,6 +21,7 @@ R = TypeVar("R")
 _MAX_RETRIES = 1000
 _QUEUE = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _RAW_QUEUE = re.compile(r"[A-Za-z0-9._:{}-]{1,256}")
+_OURS = ("jobsd:", "arq:job:", "arq:in-progress:", "arq:result:")  # keys that are something else already
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 QUEUE_ALLOWED = "1 to 128 of A-Z a-z 0-9 . _ - (or the raw key of an arq queue, with a colon)"
@@ -28,7 +29,9 @@ ID_ALLOWED = "1 to 128 of A-Z a-z 0-9 . _ : -"
 
 
 def is_queue_name(name: object) -> bool:
-    return isinstance(name, str) and bool(_QUEUE.fullmatch(name) or (":" in name and _RAW_QUEUE.fullmatch(name)))
+    if not isinstance(name, str):
+        return False
+    return bool(_QUEUE.fullmatch(name) or (":" in name and _RAW_QUEUE.fullmatch(name) and not name.startswith(_OURS)))
 
 
 def is_job_id(job_id: object) -> bool:

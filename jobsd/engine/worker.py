@@ -207,7 +207,10 @@ class Worker:
         await self.finisher.drained(_WRITTEN_WITHIN_S)
 
     async def _end_dispatch(self) -> None:
-        """End the claims. One whose answer has not come is asked for again: its jobs are given back by ``start``."""
+        """End the claims. One whose answer has not come is asked for again: its jobs are given back by ``start``.
+
+        If that is not answered either, its leases run out and count as lost: nobody can tell by then.
+        """
         if self._dispatching is None:
             return
         await asyncio.wait({self._dispatching}, timeout=_ANSWERED_WITHIN_S)

@@ -6,6 +6,7 @@ one process rise strictly, so jobs that fall due in the same ms run in the order
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 
@@ -25,6 +26,11 @@ class IdSource:
         self._ms = 0
         self._tail = 0
         self._head_text = ""
+
+    def reset(self) -> None:
+        """Begin afresh: a forked child must not count on from its parent's last id."""
+        self._lock = threading.Lock()
+        self._ms = 0
 
     def next(self) -> str:
         with self._lock:
@@ -48,6 +54,8 @@ def _encode(number: int, pairs: int) -> str:
 
 
 _source = IdSource()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_source.reset)
 new_id = _source.next
 
 

@@ -104,7 +104,8 @@ class Jobs:
         """
         pipe = self.redis.pipeline(transaction=True)
         pipe.hset(f"{self._shard_key}:worker:{worker}", mapping=dict(facts))  # pyright: ignore[reportUnknownMemberType]
-        pipe.sadd(f"{self._shard_key}:queues", *map(self.base, queues))
+        if queues:
+            pipe.sadd(f"{self._shard_key}:queues", *map(self.base, queues))
         pipe.set(f"{self._shard_key}:epoch", worker, nx=True)
         pipe.get(f"{self._shard_key}:epoch")
         return (await pipe.execute())[-1].decode()

@@ -115,7 +115,7 @@ for q, own in pairs(per_queue) do
   if #own.completed > 0 then
     local completed = base .. ':completed'
     redis.call('ZADD', completed, unpack(own.completed))
-    -- Twice as many as came, at the most: what is over the count, then what is over its time.
+    -- What is over the count goes, twice as many as came at the most; what is over its time is trim's.
     local room = #own.completed
     local excess = math.min(redis.call('ZCARD', completed) - tonumber(ARGV[3]), room)
     local old = {}

@@ -5,15 +5,16 @@
 -- ARGV[1]  id
 -- Returns  1, or 0 if no such job is archived, or another with its id is live or kept as completed.
 --@include clock
+--@include side
 --@include wake
 local base, id = KEYS[1], ARGV[1]
 local dead = base .. ':dead:' .. id
 local payload = redis.call('HGET', dead, 'payload')
 if not payload or redis.call('EXISTS', 'arq:job:' .. id) == 1 or redis.call('ZSCORE', base .. ':completed', id) then return 0 end
+local info = read_side(redis.call('HGET', dead, 'info'))
 redis.call('SET', 'arq:job:' .. id, payload)
 redis.call('ZADD', base, clock(), id)
 -- Attempts go on counting, so that no two runs of a job have the same number; failures start afresh.
-local info = cjson.decode(redis.call('HGET', dead, 'info'))
 redis.call('HSET', base .. ':side', id, cjson.encode({n = info.n}))
 redis.call('SADD', KEYS[2] .. ':queues', base)
 redis.call('DEL', dead, 'arq:result:' .. id)

@@ -1,7 +1,7 @@
 -- archive: set a job aside, with its payload, and remove every other key of it.
 --
 -- The caller removes it from <base> and <base>:active, and holds its payload. `info` is JSON.
--- Old entries go in the same step, at most 200 a call, by age and by count.
+-- trim_archive forgets old entries with every key of theirs, at most 200 a call, by age and by count.
 local function trim_archive(base, now, keep_ms, keep_count)
   local archived = base .. ':archived'
   local old = redis.call('ZRANGE', archived, '-inf', now - keep_ms, 'BYSCORE', 'LIMIT', 0, 200)

@@ -8,6 +8,8 @@ from enum import StrEnum
 class Event(StrEnum):
     DAEMON_STARTED = "daemon.started"
     DAEMON_DRAINING = "daemon.draining"
+    DAEMON_HELD = "daemon.held"
+    DAEMON_RESUMED = "daemon.resumed"
     DAEMON_STOPPED = "daemon.stopped"
     SERVICE_FAILED = "service.failed"
     SERVICE_RECOVERED = "service.recovered"

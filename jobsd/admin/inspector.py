@@ -67,6 +67,14 @@ class Inspector:
             served=served,
         )
 
+    async def pause(self, queue: str) -> bool:
+        """Let the queue hand out no jobs; what runs goes on. False if it was paused already."""
+        return await self._jobs.pause(queue, paused=True)
+
+    async def resume(self, queue: str) -> bool:
+        """Let a paused queue hand out jobs again; False if it was not paused."""
+        return await self._jobs.pause(queue, paused=False)
+
     async def list(self, queue: str, state: JobState, *, limit: int) -> list[dict[str, Any]]:
         """Return jobs in one state: waiting ones by due time, ended ones the latest first."""
         found = await self._looks.members(queue, state, now=now_ms(), limit=limit)

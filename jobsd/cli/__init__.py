@@ -30,7 +30,7 @@ app = typer.Typer(
 app.command("run")(run_daemon)
 app.command("dev")(dev)
 app.command("enqueue")(enqueue)
-app.command("queues")(queues)
+app.add_typer(queues, name="queues")
 app.add_typer(jobs, name="jobs")
 app.command("history")(history)
 app.command("migrate")(migrate)

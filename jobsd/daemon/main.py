@@ -7,14 +7,15 @@ stop    the worker takes no more jobs, runs dry or hands back; the recorder writ
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import secrets
-import signal
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 from jobsd.addresses import masked
 from jobsd.client import Client
+from jobsd.daemon.signals import Signals
 from jobsd.daemon.tasks import import_tasks
 from jobsd.engine.worker import Worker
 from jobsd.errors import UnreachableError
@@ -41,7 +42,7 @@ _STREAM_TIMEOUT_S = 10.0  # above the stream's blocking read
 async def serve(settings: Settings, *, redis_url: str, database_url: str | None) -> None:
     """Run a daemon until SIGTERM or SIGINT. Raises ConfigurationError or SchemaError before anything runs."""
     tasks = import_tasks(settings.tasks)
-    stop = _Stop()
+    stop = Signals()
     async with AsyncExitStack() as stack:
         stack.enter_context(stop)
         shared: dict[str, Any] = {}
@@ -73,10 +74,11 @@ async def _run(
     tasks: Mapping[str, Task[..., Any]],
     shared: dict[str, Any],
     recorder: Recorder | None,
-    stop: _Stop,
+    stop: Signals,
 ) -> None:
+    _calm_collector()
     worker = Worker(redis_url, tasks, settings.queues, settings.worker, records=recorder is not None, shared=shared)
-    stop.calls(worker.stop)
+    stop.command(worker)
     recording = None if recorder is None else asyncio.create_task(recorder.run())
     log.info(
         Event.DAEMON_STARTED,
@@ -96,6 +98,12 @@ async def _run(
             await recorder.drain(_RECORDS_DRAIN_S)
 
 
+def _calm_collector() -> None:
+    """Look for garbage cycles less often: a daemon makes many short-lived objects and few cycles."""
+    gc.freeze()  # what was imported stays
+    gc.set_threshold(20_000, 20, 100)
+
+
 async def _check_schema(pool: Pool, settings: Settings) -> None:
     """Refuse to start on a schema that is missing or newer. Postgres away is no reason: records wait in Redis."""
     try:
@@ -110,7 +118,7 @@ async def _open_recorder(stack: AsyncExitStack, redis_url: str, pool: Pool, sett
     return Recorder(RecordStream(redis, _consumer()), pool, migrate=settings.records.migrate)
 
 
-async def _redis_answers(url: str, stop: _Stop) -> bool:
+async def _redis_answers(url: str, stop: Signals) -> bool:
     """Wait until Redis answers; say once that it does not. False if the daemon was told to stop meanwhile."""
     redis = connect(url, connections=1)
     failures = 0
@@ -135,41 +143,6 @@ async def _redis_answers(url: str, stop: _Stop) -> bool:
     finally:
         await redis.aclose()
     return False
-
-
-class _Stop:
-    """SIGTERM and SIGINT as one request; each further signal repeats it."""
-
-    def __init__(self) -> None:
-        self.requested = asyncio.Event()
-        self._callback: Any = None
-
-    def calls(self, callback: Any) -> None:
-        self._callback = callback
-        if self.requested.is_set():
-            callback()
-
-    async def within(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self.requested.wait()
-        except TimeoutError:
-            return
-
-    def __enter__(self) -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._signal)
-
-    def __exit__(self, *_: object) -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
-
-    def _signal(self) -> None:
-        self.requested.set()
-        if self._callback is not None:
-            self._callback()
 
 
 def _consumer() -> str:

@@ -56,7 +56,8 @@ class Dispatcher(Service):
         super().__init__()
         self._jobs = jobs
         self._worker = worker
-        self._shares = Shares({name: queue.weight for name, queue in queues.items()})
+        weights = {name: queue.weight for name, queue in queues.items()}
+        self._shares = Shares(weights, strict=options.strict)
         self._lease_ms = duration_ms(options.lease)
         self._max_losses = options.max_losses
         self._poll_s = options.poll.total_seconds()
@@ -71,7 +72,15 @@ class Dispatcher(Service):
         """A claim was sent and its answer has not come: there may be leases that nobody runs."""
         self.idle = False
         """The last claim left slots free: nothing more is due."""
+        self.held = False
+        """No jobs are claimed for now; what runs goes on."""
         self.next_due: int | None = None
+
+    def hold(self, *, held: bool) -> None:
+        """Take no more jobs for now, or again."""
+        self.held = held
+        self._slot.set()
+        self._waker.poke()
 
     def slot_freed(self) -> None:
         self._slot.set()
@@ -83,7 +92,7 @@ class Dispatcher(Service):
 
     async def tick(self) -> float | None:
         self._slot.clear()  # before the look: a slot freed from here on is not overlooked
-        slots = min(self._desk.free_slots, _MOST_LEASES)
+        slots = 0 if self.held else min(self._desk.free_slots, _MOST_LEASES)
         if slots <= 0:
             await self._hand_on()
             await self._slot.wait()

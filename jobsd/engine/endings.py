@@ -157,28 +157,27 @@ class Endings:
             encoded = to_json(result, serialize_unknown=True)
             if len(encoded) > LEDGER_LIMIT:
                 result = _cut(encoded)
-        return to_json(
-            Execution(
-                encodable(lease.id),
-                payload.incarnation if payload else None,
-                payload.task if payload else "<unknown>",
-                lease.queue,
-                lease.attempt,
-                _name(outcome),
-                transition,
-                payload.enqueued_at if payload else None,
-                lease.due,
-                lease.started_at,
-                now,
-                self._worker,
-                message,
-                kind,
-                trace,
-                args,
-                result,
-            ),
-            serialize_unknown=True,
+        execution = Execution(
+            encodable(lease.id),
+            payload.incarnation if payload else None,
+            payload.task if payload else "<unknown>",
+            lease.queue,
+            lease.attempt,
+            _name(outcome),
+            transition,
+            payload.enqueued_at if payload else None,
+            lease.due,
+            lease.started_at,
+            now,
+            self._worker,
+            message,
+            kind,
+            trace,
+            args,
+            result,
         )
+        # As a plain tuple: pydantic-core takes twice as long over a named one.
+        return to_json(tuple(execution), serialize_unknown=True)
 
 
 def _cut(encoded: bytes) -> dict[str, Any]:

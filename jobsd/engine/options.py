@@ -19,6 +19,8 @@ class WorkerOptions(BaseModel):
 
     concurrency: int = Field(default=100, ge=1, le=10_000)
     """Jobs running at the same time in one process."""
+    strict: bool = False
+    """Serve a queue only when all of higher weight are empty, instead of by shares."""
     timeout: Duration = timedelta(minutes=5)
     """Longest run of a job whose task and call name none."""
     retries: int = Field(default=5, ge=0, le=1000)

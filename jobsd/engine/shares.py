@@ -16,12 +16,14 @@ class Shares:
     """Weights as shares of the slots, by credit: what a queue was owed and not given, it is given next.
 
     A queue without jobs keeps no credit, so its share goes to the others at once and it does not come
-    back with a claim to hours of slots. Weight 0 gets what all others leave.
+    back with a claim to hours of slots. Weight 0 gets what all others leave. With ``strict`` every queue
+    gets what those of higher weight leave.
 
     Source: deficit round robin (Shreedhar and Varghese, 1995), a slot as the unit of work.
     """
 
-    def __init__(self, weights: Mapping[str, int]) -> None:
+    def __init__(self, weights: Mapping[str, int], *, strict: bool = False) -> None:
+        self._strict = strict
         total = sum(weights.values())
         self._share = {queue: weight / total if total else 0.0 for queue, weight in weights.items()}
         self._credit = dict.fromkeys(weights, 0.0)
@@ -32,6 +34,9 @@ class Shares:
 
         Nothing is charged before ``settle``: a claim that fails may be planned again.
         """
+        if self._strict:
+            order = sorted(self._share, key=lambda queue: self._share[queue], reverse=True)
+            return [Quota(queue, slots if queue == order[0] else 0) for queue in order]
         owed = self._owed(slots)
         quotas = {queue: max(0, int(slots)) for queue, slots in owed.items()}
         left = slots - sum(quotas.values())
@@ -51,6 +56,8 @@ class Shares:
         taken = dict.fromkeys(self._credit, 0)
         for lease in leases:
             taken[lease.queue] += 1
+        if self._strict:
+            return
         self._cut = cut
         if cut:
             owed = self._owed(len(leases))

@@ -177,6 +177,15 @@ class Worker:
             self._at_once.set()
         self._stop_requested.set()
 
+    def hold(self) -> None:
+        """Take no more jobs for now; what runs goes on."""
+        self.dispatcher.hold(held=True)
+        log.info(Event.DAEMON_HELD, worker=self.id)
+
+    def resume(self) -> None:
+        self.dispatcher.hold(held=False)
+        log.info(Event.DAEMON_RESUMED, worker=self.id)
+
     async def _first_beat(self) -> None:
         """Sign on before the first claim, however long Redis is away."""
         beat = self._loop.create_task(self._heartbeat.beat_now())
@@ -278,7 +287,7 @@ class Worker:
         self.dispatcher.slot_freed()  # there may have been no room for the unwritten endings of more
 
     def _token_came(self) -> None:
-        if self.free_slots <= 0:
+        if self.free_slots <= 0 or self.dispatcher.held:
             self.dispatcher.slot_freed()  # it has no use for it, and hands it on
 
     def _lost(self, leases: Sequence[Lease]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import redis.exceptions
@@ -20,6 +20,9 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from jobsd.errors import NotConfiguredError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CONNECT_TIMEOUT_S = 2.0
 CALL_TIMEOUT_S = 5.0
@@ -38,12 +41,29 @@ FULL: type[Exception] = redis.exceptions.OutOfMemoryError
 """What a write raises when the server's memory is full; nothing was written."""
 
 
+_pack: Callable[[tuple[Any, ...]], bytes] | None
+try:
+    from hiredis import pack_command as _pack  # pyright: ignore[reportUnknownVariableType]
+except ImportError:  # the base install; redis-py packs in Python
+    _pack = None
+
+
 class _PromptMixin:
-    """Sends under ``asyncio.timeout``.
+    """Sends under ``asyncio.timeout``, and packs our scripts' many arguments in C where hiredis is installed.
 
     redis-py sends under ``asyncio.wait_for``, which on Python 3.11 loses a cancellation that comes as the
     send completes: the task would live on beyond its timeout. It also costs a task for every command.
     """
+
+    def pack_command(self, *args: Any) -> Any:
+        # Only ours: hiredis leaves alone what redis-py splits or encodes in its own way.
+        if _pack is not None and args[0] == "EVALSHA":
+            try:
+                return [_pack(args)]
+            except (TypeError, UnicodeEncodeError):  # an id of another system's that is no text
+                pass
+        parent: Any = super()
+        return parent.pack_command(*args)
 
     async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
         connection: Any = self

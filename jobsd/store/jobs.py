@@ -221,6 +221,11 @@ class Jobs:
         lost = await self._scripts.call("recover", self._keys(queues), args)
         return [job_id.decode(errors="replace") for job_id in lost]
 
+    async def pause(self, queue: str, *, paused: bool) -> bool:
+        """Let the queue hand out no jobs from the next claim on, or again; False if it was so already."""
+        keys = [self.base(queue), self._shard_key]
+        return await self._scripts.call("pause", keys, ["1" if paused else "0"]) == 1
+
     async def release(self, queue: str, reasons: Sequence[str], *, most: int = 500) -> int:
         """Give back jobs parked for ``reasons``, at most 500 a call; return how many. It wakes nobody."""
         return int(await self._scripts.call("release", [self.base(queue), self._shard_key], [most, *reasons]))

@@ -108,10 +108,14 @@ class Worker(arq.worker.Worker):
 
     def _task(self, found: Any) -> Task[..., Any]:
         async def run(ctx: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-            if self.on_job_start:
-                await self.on_job_start(ctx)
             try:
-                return await found.coroutine(ctx, *args, **kwargs)
+                if self.on_job_start:
+                    await self.on_job_start(ctx)
+                try:
+                    return await found.coroutine(ctx, *args, **kwargs)
+                finally:
+                    if self.on_job_end:
+                        await self.on_job_end(ctx)
             except arq.worker.Retry as error:
                 delay_ms = error.defer_score
                 raise Retry(None if delay_ms is None else timedelta(milliseconds=delay_ms)) from error
@@ -119,9 +123,6 @@ class Worker(arq.worker.Worker):
                 raise
             except Exception as error:
                 raise SkipRetry(f"{type(error).__name__}: {error}") from error
-            finally:
-                if self.on_job_end:
-                    await self.on_job_end(ctx)
 
         retries = None if found.max_tries is None else max(0, found.max_tries - 1)
         timeout_ms = None if found.timeout_s is None else int(found.timeout_s * 1000)

@@ -122,14 +122,15 @@ class Dispatcher(Service):
             records=self._records,
         )
         self.unanswered = False
-        more = claimed.next_due is not None and claimed.next_due <= claimed.now
-        self._shares.settle(plan, claimed.leases, cut=more)
+        # Slots are left and more is due: the answer was cut short, by its size.
+        cut = len(claimed.leases) < slots and claimed.next_due is not None and claimed.next_due <= claimed.now
+        self._shares.settle(plan, claimed.leases, cut=cut)
         for job_id in claimed.lost:
             log.warning(Event.JOB_LOST, job_id=job_id)
         for lease in claimed.leases:
             self._desk.start(lease)
         self.next_due = claimed.next_due
-        self.idle = len(claimed.leases) < slots and not more
+        self.idle = len(claimed.leases) < slots and not cut
         return claimed.now if self.idle else None
 
     async def _hand_on(self) -> None:

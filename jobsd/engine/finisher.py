@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from jobsd.store.jobs import Ending, Jobs, Lease
 
 _MOST_ENDINGS = 500
+_MOST_REFUSALS = 5
 _MOST_BYTES = 4 * 1024 * 1024
 
 
@@ -43,6 +44,7 @@ class Finisher(Service):
         self._work = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
+        self._refusals = 0
         self.accepted = 0
         self.stale = 0
 
@@ -78,16 +80,14 @@ class Finisher(Service):
             self._number += 1
         if not self._batch:
             return None
-        accepted = await self._jobs.finish(
-            self._worker,
-            self._number,
-            self._batch,
-            keep_completed_count=self._keep_completed_count,
-            keep_archived_ms=self._keep_archived_ms,
-            keep_archived_count=self._keep_archived_count,
-        )
-        batch, self._batch = self._batch, []
-        for ending, was_accepted in zip(batch, accepted, strict=True):
+        try:
+            accepted = await self._write()
+        except AWAY:
+            raise
+        except Exception as error:
+            self._isolate(error)
+            raise
+        for ending, was_accepted in zip(self._batch, accepted, strict=True):
             if was_accepted:
                 self.accepted += 1
             else:
@@ -96,7 +96,36 @@ class Finisher(Service):
                     Event.ENDING_REFUSED, job_id=ending.lease.id, attempt=ending.lease.attempt, move=ending.move
                 )
             self._written(ending.lease)
+        self._batch = []
         return None
+
+    async def _write(self) -> list[bool]:
+        return await self._jobs.finish(
+            self._worker,
+            self._number,
+            self._batch,
+            keep_completed_count=self._keep_completed_count,
+            keep_archived_ms=self._keep_archived_ms,
+            keep_archived_count=self._keep_archived_count,
+        )
+
+    def _isolate(self, error: Exception) -> None:
+        """Halve a batch that the server refuses, down to the one ending that it will not take; that one is let go.
+
+        Its lease then runs out, and the job is run again.
+        """
+        if len(self._batch) > 1:
+            half = len(self._batch) // 2
+            self._pending[:0] = self._batch[half:]
+            self._batch = self._batch[:half]
+            self._number += 1
+            return
+        (ending,) = self._batch
+        self._refusals += 1
+        if self._refusals >= _MOST_REFUSALS:
+            log.error(Event.ENDING_LET_GO, job_id=ending.lease.id, move=ending.move, cause=str(error))
+            self._batch, self._refusals = [], 0
+            self._written(ending.lease)
 
     def _next_batch(self) -> list[Ending]:
         size = 0

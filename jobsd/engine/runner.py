@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from jobsd.store.jobs import Jobs
 
 
+_CANCEL_AGAIN_S = 1.0
+
+
 class Runner:
     """Looks a job's task up, checks its arguments, runs it with a timer."""
 
@@ -124,7 +127,7 @@ class Runner:
                 task = attempt.payload.task if attempt.payload else None
                 log.warning(Event.JOB_RESISTED, job_id=attempt.lease.id, task=task, reason=str(attempt.stop))
             attempt.runs_in.cancel()
-            self._loop.call_later(self._cancel_grace_s, again)
+            self._loop.call_later(max(self._cancel_grace_s, _CANCEL_AGAIN_S), again)
 
         self._loop.call_later(self._cancel_grace_s, again)
 
@@ -154,8 +157,8 @@ def stopped_outcome(attempt: Attempt, error: BaseException | None) -> Outcome | 
         case Stop.LEASE_LOST:
             return LeaseLost()
         case Stop.SHUTDOWN:
-            # One that came to its own end in the grace is not run again.
-            return Interrupted() if isinstance(error, asyncio.CancelledError) else None
+            # One that came to its own end is not run again; an error on the way out is of our making.
+            return None if error is None else Interrupted()
         case None:
             return None
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobsd.events import Event
 from jobsd.logger import log
+from jobsd.service import backoff_s
 from jobsd.store.connection import connect
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class Waker:
         self._signal = asyncio.Event()
         self._base: str | None = None
         self._waiting = False
+        self._failures = 0
         self._tell = heard
 
     async def wait(self, seconds: float) -> None:
@@ -75,10 +77,17 @@ class Waker:
         error = listening.exception()
         if error is not None:  # the claims notice too, and back off; the poll goes on meanwhile
             log.debug(Event.REDIS_UNREACHABLE, cause=repr(error))
+            self._failures += 1
+            asyncio.get_running_loop().call_later(backoff_s(self._failures), self._listen_again)
             return
+        self._failures = 0
         self._base = listening.result()
         if self._base is not None:
             self._signal.set()
             self._tell()
-        elif self._waiting:  # nothing came in the time that one call may block: listen on
+        else:  # nothing came in the time that one call may block
+            self._listen_again()
+
+    def _listen_again(self) -> None:
+        if self._waiting:
             self._listen_on()

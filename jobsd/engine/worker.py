@@ -158,18 +158,33 @@ class Worker:
             if burst:
                 running.append(self._loop.create_task(self._stop_when_empty()))
             await self._stop_requested.wait()
-        except asyncio.CancelledError:
-            self._at_once.set()
-            raise
         finally:
+            if not self._stop_requested.is_set():  # cancelled
+                self._at_once.set()
             self._stop_requested.set()
-            await self._drain()
-            for service in (self.finisher, *self._keepers):
-                service.stop()
-            for task in running:
-                task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
-            await self._close()
+            await self._to_its_end(self._loop.create_task(self._shut_down(running)))
+
+    async def _shut_down(self, running: list[asyncio.Task[Any]]) -> None:
+        await self._drain()
+        for service in (self.finisher, *self._keepers):
+            service.stop()
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        await self._close()
+
+    async def _to_its_end(self, closing: asyncio.Task[None]) -> None:
+        """Wait for ``closing`` however often the wait is cancelled: what is open must be closed."""
+        cancelled: asyncio.CancelledError | None = None
+        while not closing.done():
+            try:
+                await asyncio.shield(closing)
+            except asyncio.CancelledError as error:
+                cancelled = error
+                self._at_once.set()
+        if cancelled is not None:
+            raise cancelled
+        closing.result()
 
     def stop(self) -> None:
         """Take no more jobs and end when those that run have ended, or after the grace. Again: end at once."""
@@ -294,8 +309,8 @@ class Worker:
         """Another worker has these jobs, or they are gone: stop what still runs of them."""
         for lease in leases:
             attempt = self.attempts.get(lease.mark)
-            if attempt is None:
-                continue  # it has ended; the finisher will be told that it is stale
+            if attempt is None or attempt.stop is Stop.LEASE_LOST:
+                continue  # it has ended, and the finisher will be told that it is stale; or it was told already
             log.warning(Event.LEASE_LOST, job_id=lease.id, attempt=lease.attempt, at=monotonic())
             attempt.cancel(Stop.LEASE_LOST)
             self._runner.watch(attempt)

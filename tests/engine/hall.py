@@ -1,0 +1,116 @@
+"""A worker in the test's own loop, so that its tasks and the test share events."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any
+
+from jobsd import Client
+from jobsd.definition import Task
+from jobsd.duration import duration_ms
+from jobsd.engine.options import QueueOptions, WorkerOptions
+from jobsd.engine.worker import Worker
+from jobsd.execution import Execution
+from jobsd.store.keys import records_key
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from redis.asyncio import Redis
+
+    from jobsd import JobRef
+
+PATIENCE_S = 20
+_QUICK = {"concurrency": 10, "grace": "5s", "cancel_grace": "50ms"}
+
+
+class Hall:
+    """Workers of one test, and a client for their queue."""
+
+    def __init__(self, url: str, redis: Redis) -> None:
+        self.url = url
+        self.redis = redis
+        self.client = Client(url)
+        self._running: dict[Worker, asyncio.Task[None]] = {}
+
+    def make(
+        self,
+        *tasks: Callable[..., Any] | Task[..., Any],
+        queues: Mapping[str, int] | None = None,
+        records: bool = False,
+        **options: Any,
+    ) -> Worker:
+        """Return a worker that is not started. ``queues`` are weights; a plain function is a task of its name."""
+        known = [found if isinstance(found, Task) else Task(found, found.__name__) for found in tasks]
+        return Worker(
+            self.url,
+            {found.name: found for found in known},
+            {name: QueueOptions(weight=weight) for name, weight in (queues or {"default": 1}).items()},
+            WorkerOptions(**(_QUICK | options)),
+            records=records,
+            shared={"client": self.client, "colour": "blue"},
+        )
+
+    def start(self, worker: Worker, *, burst: bool = False) -> asyncio.Task[None]:
+        running = self._running[worker] = asyncio.create_task(worker.run(burst=burst))
+        return running
+
+    def open(self, *tasks: Callable[..., Any] | Task[..., Any], **options: Any) -> Worker:
+        """Make a worker and start it."""
+        worker = self.make(*tasks, **options)
+        self.start(worker)
+        return worker
+
+    async def stop(self, worker: Worker) -> None:
+        """Let the worker drain, and wait for its end."""
+        worker.stop()
+        async with asyncio.timeout(PATIENCE_S):
+            await self._running[worker]
+
+    async def close(self) -> None:
+        for worker, running in self._running.items():
+            worker.stop()
+            worker.stop()
+            running.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+        if self._running:
+            await asyncio.wait(self._running.values(), timeout=PATIENCE_S)
+        await self.client.close()
+
+    async def result(self, reference: JobRef[Any]) -> Any:
+        return await reference.result(PATIENCE_S)
+
+    async def executions(self, count: int) -> list[Execution]:
+        """Return the first ``count`` records of the stream, once they are there."""
+        found: list[Execution] = []
+
+        async def all_there() -> bool:
+            entries = await self.redis.xrange(records_key())
+            found[:] = [read_execution(value) for _, fields in entries for value in fields.values()]
+            return len(found) >= count
+
+        await until(all_there)
+        return found
+
+
+def read_execution(value: bytes) -> Execution:
+    return Execution(*json.loads(value))
+
+
+async def until(happened: Callable[[], Awaitable[Any] | Any], patience_s: float = PATIENCE_S) -> None:
+    """Wait until a look, awaited or not, says yes."""
+    async with asyncio.timeout(patience_s):
+        while True:
+            found = happened()
+            if asyncio.iscoroutine(found):
+                found = await found
+            if found:
+                return
+            await asyncio.sleep(0.005)
+
+
+def a_task(function: Callable[..., Any], *, name: str | None = None, **options: Any) -> Task[..., Any]:
+    """Return ``function`` as a task with options, without the registry of the process."""
+    if "timeout" in options:
+        options["timeout_ms"] = duration_ms(options.pop("timeout"))
+    return Task(function, name or function.__name__, **options)

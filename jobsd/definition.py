@@ -5,22 +5,24 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeAlias, TypeVar
 
+from jobsd.delays import Backoff, CustomBackoff
 from jobsd.duration import duration_ms
 from jobsd.errors import InvalidArgumentsError, InvalidOptionError, TaskDefinitionError
 from jobsd.job import NO_OPTIONS, JobOptions, JobRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterable
     from datetime import datetime, timedelta
 
     from jobsd.arguments import Arguments
-    from jobsd.delays import Backoff
+    from jobsd.delays import Delay
 
 P = ParamSpec("P")
 R = TypeVar("R")
 C = TypeVar("C")
+Errors: TypeAlias = "type[BaseException] | Iterable[type[BaseException]]"
 
 _NAME = re.compile(r"[A-Za-z0-9_.:<>-]{1,200}")
 
@@ -31,7 +33,18 @@ registry: dict[str, Task[..., Any]] = {}
 class Task(Generic[P, R]):
     """A named async function and its options. Calling it calls the function."""
 
-    __slots__ = ("_arguments", "backoff", "function", "name", "queue", "retries", "timeout_ms")
+    __slots__ = (
+        "_arguments",
+        "backoff",
+        "function",
+        "is_failure",
+        "name",
+        "no_retry_on",
+        "queue",
+        "retries",
+        "retry_on",
+        "timeout_ms",
+    )
 
     def __init__(
         self,
@@ -41,7 +54,10 @@ class Task(Generic[P, R]):
         queue: str = "default",
         timeout_ms: int | None = None,
         retries: int | None = None,
-        backoff: Backoff | None = None,
+        backoff: Delay | None = None,
+        retry_on: tuple[type[BaseException], ...] | None = None,
+        no_retry_on: tuple[type[BaseException], ...] = (),
+        is_failure: Callable[[BaseException], bool] | None = None,
     ) -> None:
         self.function = function
         self.name = name
@@ -49,6 +65,9 @@ class Task(Generic[P, R]):
         self.timeout_ms = timeout_ms
         self.retries = retries
         self.backoff = backoff
+        self.retry_on = retry_on
+        self.no_retry_on = no_retry_on
+        self.is_failure = is_failure
         self._arguments: Arguments | None = None
 
     @property
@@ -81,18 +100,30 @@ class Task(Generic[P, R]):
         timeout: str | timedelta | None = None,
         retries: int | None = None,
         backoff: Backoff | None = None,
+        deadline: datetime | None = None,
+        start_by: datetime | None = None,
         id: str | None = None,  # noqa: A002 - the word that callers know
     ) -> TaskCall[P, R]:
         """Return the task with options for one call; the call's options go before the task's.
 
         ``delay`` is a duration from now by the server's clock, ``at`` an aware datetime, ``timeout`` the
-        longest run of one attempt, ``retries`` the runs after the first that failures may cost, ``id`` an
-        id of your own (at most one live job has it). Raises InvalidOptionError.
+        longest run of one attempt, ``retries`` the runs after the first that failures may cost, ``deadline``
+        the instant at which the job must have ended (no attempt runs past it, none begins after it),
+        ``start_by`` the instant by which its first attempt must have begun, ``id`` an id of your own (at most
+        one live job has it). Raises InvalidOptionError.
         """
-        return TaskCall(
-            self,
-            JobOptions(queue=queue, delay=delay, at=at, timeout=timeout, retries=retries, backoff=backoff, id=id),
+        options = JobOptions(
+            queue=queue,
+            delay=delay,
+            at=at,
+            timeout=timeout,
+            retries=retries,
+            backoff=backoff,
+            deadline=deadline,
+            start_by=start_by,
+            id=id,
         )
+        return TaskCall(self, options)
 
     def _request(self, options: JobOptions, args: tuple[Any, ...], kwargs: dict[str, Any]) -> JobRequest[R]:
         for value in (*args, *kwargs.values()):
@@ -128,20 +159,28 @@ def task(
     queue: str = "default",
     timeout: str | timedelta | None = None,
     retries: int | None = None,
-    backoff: Backoff | None = None,
+    backoff: Backoff | Callable[[int], str | timedelta] | None = None,
+    retry_on: Errors | None = None,
+    no_retry_on: Errors | None = None,
+    is_failure: Callable[[BaseException], bool] | None = None,
 ) -> Callable[[Callable[Concatenate[C, P], Coroutine[Any, Any, R]]], Task[P, R]]:
     """Declare an async function as a task. Its first parameter is the context.
 
     ``name`` is what travels in the job (default: module and function name); ``timeout`` the longest run
     of one attempt; ``retries`` how many runs after the first failures may cost; ``backoff`` the wait in
-    between. What is not given is the worker's setting. Raises TaskDefinitionError.
+    between, a curve or a function from the failures so far to a duration. What is not given is the worker's
+    setting. With ``retry_on`` only those errors are retried; those of ``no_retry_on`` never are. An error for
+    which ``is_failure`` is false is retried and uses up no retry. (A timeout is a TimeoutError.)
+    Raises TaskDefinitionError.
     """
+    delay = CustomBackoff(backoff) if callable(backoff) else backoff
 
     def define(function: Callable[Concatenate[C, P], Coroutine[Any, Any, R]]) -> Task[P, R]:
         named = name or f"{function.__module__}.{getattr(function, '__qualname__', '?')}"
         _check_function(named, function)
         try:
-            options = JobOptions(queue=queue, timeout=timeout, retries=retries, backoff=backoff)
+            curve = None if isinstance(delay, CustomBackoff) else delay
+            options = JobOptions(queue=queue, timeout=timeout, retries=retries, backoff=curve)
         except InvalidOptionError as error:
             raise TaskDefinitionError(task=named, problem=str(error)) from None
         defined = Task[P, R](
@@ -150,7 +189,10 @@ def task(
             queue=queue,
             timeout_ms=None if options.timeout is None else duration_ms(options.timeout),
             retries=retries,
-            backoff=backoff,
+            backoff=delay,
+            retry_on=None if retry_on is None else _errors(named, "retry_on", retry_on),
+            no_retry_on=() if no_retry_on is None else _errors(named, "no_retry_on", no_retry_on),
+            is_failure=is_failure,
         )
         _register(defined)
         return defined
@@ -158,6 +200,13 @@ def task(
     if callable(name):  # @task without parentheses
         raise TaskDefinitionError(task=getattr(name, "__name__", "?"), problem="write @task() with parentheses")
     return define
+
+
+def _errors(name: str, option: str, given: Any) -> tuple[type[BaseException], ...]:
+    errors: tuple[Any, ...] = (given,) if isinstance(given, type) else tuple(given)
+    if not all(isinstance(error, type) and issubclass(error, BaseException) for error in errors):
+        raise TaskDefinitionError(task=name, problem=f"{option} takes classes of errors, not {given!r}")
+    return errors
 
 
 def _check_function(name: str, function: Callable[..., Any]) -> None:

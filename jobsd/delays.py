@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from jobsd.duration import duration_ms
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import timedelta
 
 Kind = Literal["exponential", "fixed", "linear"]
@@ -49,6 +50,26 @@ class Backoff:
     @classmethod
     def from_wire(cls, wire: list[Any]) -> Backoff:
         return cls(*wire)
+
+
+class CustomBackoff:
+    """A delay curve of the user's own: a function from the failures so far (1 is the first) to a duration."""
+
+    __slots__ = ("_curve",)
+
+    def __init__(self, curve: Callable[[int], str | timedelta]) -> None:
+        self._curve = curve
+
+    def delay_ms(self, failures: int) -> int:
+        """Return the delay in ms; the default curve's where the function fails: a job must not hang on it."""
+        try:
+            return duration_ms(self._curve(failures))
+        except Exception:  # noqa: BLE001 - see above
+            return DEFAULT.delay_ms(failures)
+
+
+class Delay(Protocol):
+    def delay_ms(self, failures: int, /) -> int: ...
 
 
 def exponential(

@@ -58,6 +58,11 @@ def _check_duration(name: str, value: object) -> None:
         raise InvalidOptionError(option=name, given=value, allowed=ALLOWED) from None
 
 
+def _check_instant(name: str, value: object) -> None:
+    if value is not None and (not isinstance(value, datetime) or value.tzinfo is None):
+        raise InvalidOptionError(option=name, given=value, allowed="a datetime with a time zone")
+
+
 @dataclass(frozen=True, slots=True)
 class JobOptions:
     """Options of one call. What is None is looked up by the worker, at each attempt, in the task."""
@@ -68,6 +73,8 @@ class JobOptions:
     timeout: str | timedelta | None = None
     retries: int | None = None
     backoff: Backoff | None = None
+    deadline: datetime | None = None
+    start_by: datetime | None = None
     id: str | None = None
 
     def __post_init__(self) -> None:
@@ -77,11 +84,10 @@ class JobOptions:
             raise InvalidOptionError(option="id", given=self.id, allowed=ID_ALLOWED)
         for name in ("delay", "timeout"):
             _check_duration(name, getattr(self, name))
-        if self.at is not None:
-            if not isinstance(self.at, datetime) or self.at.tzinfo is None:  # pyright: ignore[reportUnnecessaryIsInstance] - callers are not all typed
-                raise InvalidOptionError(option="at", given=self.at, allowed="a datetime with a time zone")
-            if self.delay is not None:
-                raise InvalidOptionError(option="at", given=self.at, allowed="either at or delay, not both")
+        for name in ("at", "deadline", "start_by"):
+            _check_instant(name, getattr(self, name))
+        if self.at is not None and self.delay is not None:
+            raise InvalidOptionError(option="at", given=self.at, allowed="either at or delay, not both")
         if self.timeout is not None and duration_ms(self.timeout) == 0:
             raise InvalidOptionError(option="timeout", given=self.timeout, allowed="more than 0")
         if self.retries is not None and (
@@ -110,6 +116,10 @@ class JobOptions:
             wire["r"] = self.retries
         if self.backoff is not None:
             wire["b"] = self.backoff.to_wire()
+        if self.deadline is not None:
+            wire["dl"] = ms_from_datetime(self.deadline)
+        if self.start_by is not None:
+            wire["sb"] = ms_from_datetime(self.start_by)
         return wire
 
 

@@ -52,18 +52,29 @@ class Succeeded(NamedTuple):
 
 
 class Failed(NamedTuple):
-    """``delay_ms`` is the task's own wish; ``for_good`` leaves the remaining retries unused."""
+    """``delay_ms`` is the task's own wish; ``for_good`` leaves the remaining retries unused.
+
+    One that does not count (the task's ``is_failure`` said so) is retried and uses up nothing.
+    """
 
     error_type: str
     message: str
     trace: str | None = None
     delay_ms: int | None = None
     for_good: bool = False
+    counts: bool = True
 
 
 class TimedOut(NamedTuple):
     limit_ms: int
     trace: str | None = None
+    for_good: bool = False
+
+
+class Expired(NamedTuple):
+    """It could not start in the time that its caller gave it; nothing ran."""
+
+    message: str
 
 
 class Snoozed(NamedTuple):
@@ -86,7 +97,7 @@ class LeaseLost(NamedTuple):
     """Another worker has the job: whatever this run did changes nothing any more."""
 
 
-Outcome: TypeAlias = Succeeded | Failed | TimedOut | Snoozed | Dropped | Interrupted | UnknownTask | LeaseLost
+Outcome: TypeAlias = Succeeded | Failed | TimedOut | Expired | Snoozed | Dropped | Interrupted | UnknownTask | LeaseLost
 
 # --- what the job becomes -------------------------------------------------------------------------
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from jobsd.delays import Backoff  # noqa: TC001 - a NamedTuple's field
+from jobsd.delays import Delay  # noqa: TC001 - a NamedTuple's field
 from jobsd.outcome import (
     Archive,
     Complete,
     Dropped,
+    Expired,
     Failed,
     Interrupted,
     LeaseLost,
@@ -28,24 +29,29 @@ from jobsd.outcome import (
 
 
 class Policy(NamedTuple):
-    """How a job is retried: ``failures`` is how many it had before this attempt."""
+    """How a job is retried: ``failures`` is how many it had before this attempt, ``deadline`` epoch ms."""
 
     failures: int
     retries: int
-    backoff: Backoff
+    backoff: Delay
+    deadline: int | None = None
 
 
-def decide(policy: Policy, outcome: Outcome, *, now: int) -> Transition:
+def decide(policy: Policy, outcome: Outcome, *, now: int) -> Transition:  # noqa: C901 - one case for each outcome
     """Choose the one transition this outcome leads to. ``now`` is epoch ms by the server's clock."""
     match outcome:
         case Succeeded(result):
             return Complete(result)
         case Failed(message=message, for_good=True):
             return Archive(message)
-        case Failed(message=message, delay_ms=delay_ms):
-            return _retry_or_archive(policy, message, delay_ms, now)
+        case Failed(message=message, delay_ms=delay_ms, counts=counts):
+            return _retry_or_archive(policy, message, delay_ms, now, counts=counts)
+        case TimedOut(limit_ms=limit_ms, for_good=True):
+            return Archive(timed_out_message(limit_ms))
         case TimedOut(limit_ms=limit_ms):
             return _retry_or_archive(policy, timed_out_message(limit_ms), None, now)
+        case Expired(message):
+            return Archive(message)
         case Snoozed(delay_ms):
             return ScheduleAt(now + delay_ms)
         case Dropped():
@@ -62,8 +68,11 @@ def timed_out_message(limit_ms: int) -> str:
     return f"timed out after {limit_ms / 1000:g} s"
 
 
-def _retry_or_archive(policy: Policy, cause: str, delay_ms: int | None, now: int) -> Transition:
+def _retry_or_archive(policy: Policy, cause: str, delay_ms: int | None, now: int, *, counts: bool = True) -> Transition:
     failures = policy.failures + 1
-    if failures > policy.retries:
+    if counts and failures > policy.retries:
         return Archive(cause)
-    return RetryAt(now + (policy.backoff.delay_ms(failures) if delay_ms is None else delay_ms))
+    at = now + (policy.backoff.delay_ms(failures) if delay_ms is None else delay_ms)
+    if policy.deadline is not None and at >= policy.deadline:
+        return Archive(f"{cause}; its deadline leaves no time for a retry")
+    return RetryAt(at)

@@ -16,6 +16,7 @@ from jobsd.outcome import (
     Archive,
     Complete,
     Dropped,
+    Expired,
     Failed,
     Interrupted,
     LeaseLost,
@@ -65,7 +66,8 @@ class Endings:
                     lease, "C", self._keep_ms, "", result, self._record(attempt, outcome, "completed", now, value)
                 )
             case RetryAt(at_ms):
-                side = self._side(attempt, outcome, "f")
+                counts = not isinstance(outcome, Failed) or outcome.counts
+                side = self._side(attempt, outcome, "f" if counts else None)
                 return Ending(lease, "R", at_ms, side, b"", self._record(attempt, outcome, "retry", now))
             case ScheduleAt(at_ms):
                 side = self._side(attempt, outcome, None)
@@ -73,16 +75,10 @@ class Endings:
             case Requeue():
                 side = self._side(attempt, outcome, "x")
                 return Ending(lease, "Q", lease.due, side, b"", self._record(attempt, outcome, "requeued", now))
-            case Archive():
+            case Archive(cause):
                 record = self._record(attempt, outcome, "archived", now)
-                return Ending(
-                    lease,
-                    "A",
-                    _FAILED_RESULT_MS,
-                    self._info(attempt, outcome),
-                    self._failure(attempt, outcome, now),
-                    record,
-                )
+                info, failure = self._info(attempt, outcome, cause), self._failure(attempt, outcome, cause, now)
+                return Ending(lease, "A", _FAILED_RESULT_MS, info, failure, record)
             case Remove():
                 return Ending(lease, "D", 0, "", b"", self._record(attempt, outcome, "removed", now))
             case Park(reason):
@@ -109,11 +105,11 @@ class Endings:
         stored = self._codec.result(attempt.lease, attempt.payload, success=True, value=value, finished_at=now)
         return value, stored if self._keep_ms else b""
 
-    def _failure(self, attempt: Attempt, outcome: Outcome, now: int) -> bytes:
+    def _failure(self, attempt: Attempt, outcome: Outcome, cause: str, now: int) -> bytes:
         if attempt.payload is None:
             return b""
-        kind, message, _ = _told(outcome)
-        error = {"type": kind, "message": message}
+        kind, _, _ = _told(outcome)
+        error = {"type": kind, "message": cause}
         return self._codec.result(attempt.lease, attempt.payload, success=False, value=error, finished_at=now)
 
     def _side(self, attempt: Attempt, outcome: Outcome, counter: str | None) -> bytes:
@@ -122,22 +118,22 @@ class Endings:
         if counter is not None:
             facts[counter] = facts.get(counter, 0) + 1
         kind, message, _ = _told(outcome)
-        if counter == "f":
+        if kind is not None:
             facts["e"] = [kind, message]
         facts.pop("p", None)
         return to_json(facts)
 
-    def _info(self, attempt: Attempt, outcome: Outcome) -> bytes:
+    def _info(self, attempt: Attempt, outcome: Outcome, cause: str) -> bytes:
         """Return what the archive keeps beside the payload."""
         facts = noted(attempt.lease.side)
-        kind, message, trace = _told(outcome)
+        kind, _, trace = _told(outcome)
         facts.pop("p", None)
         facts |= {
             "n": attempt.lease.attempt,
             "f": facts.get("f", 0) + 1,
-            "e": [kind, message],
+            "e": [kind, cause],
             "outcome": _name(outcome),
-            "message": message,
+            "message": cause,
             "trace": trace,
             "due": attempt.lease.due,
         }
@@ -192,6 +188,8 @@ def _name(outcome: Outcome) -> str:
             return "failed"
         case TimedOut():
             return "timed_out"
+        case Expired():
+            return "expired"
         case Snoozed():
             return "snoozed"
         case Dropped():
@@ -207,6 +205,8 @@ def _told(outcome: Outcome) -> tuple[str | None, str | None, str | None]:
     match outcome:
         case Failed(error_type, message, trace):
             return error_type, message, trace
+        case Expired(message):
+            return None, message, None
         case TimedOut(limit_ms, trace):
             return "TimeoutError", timed_out_message(limit_ms), trace
         case Dropped(message):

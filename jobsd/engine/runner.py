@@ -16,6 +16,7 @@ from jobsd.logger import log
 from jobsd.outcome import (
     Drop,
     Dropped,
+    Expired,
     Failed,
     Interrupted,
     LeaseLost,
@@ -70,6 +71,7 @@ class Runner:
             return LeaseLost() if attempt.stop is Stop.LEASE_LOST else Interrupted()
         try:
             prepared = self._prepare(attempt)
+            expired = _expired(attempt)
         except UndecodableError as error:
             return Failed("UndecodableError", capped(str(error), MESSAGE_LIMIT), for_good=True)
         except Exception as error:  # noqa: BLE001 - options may be wrong, and a validator of the user's may raise anything
@@ -77,6 +79,8 @@ class Runner:
         if prepared is None:
             assert attempt.payload is not None  # noqa: S101 - it was read, or an error was raised
             return UnknownTask(attempt.payload.task)
+        if expired is not None:
+            return expired
         task, ctx, args, kwargs = prepared
         timer = self._loop.call_later(attempt.timeout_ms / 1000, self._expire, attempt)
         try:
@@ -92,11 +96,13 @@ class Runner:
         """Read the job and look its task up; None if nobody here knows the task."""
         lease = attempt.lease
         payload = attempt.payload = self._codec.decode(lease.payload)
-        task = self._tasks.get(payload.task)
+        task = attempt.task = self._tasks.get(payload.task)
         if task is None:
             return None
         options = payload.options
         attempt.timeout_ms = int(options.get("t") or task.timeout_ms or self._timeout_ms)
+        if "dl" in options:
+            attempt.timeout_ms = max(1, min(attempt.timeout_ms, int(options["dl"]) - lease.started_at))
         attempt.policy = self._policy(task, options, lease.side)
         args, kwargs = task.arguments.validate(payload.args, payload.kwargs)
         ctx = Context(self._shared, self._jobs, lease, payload.task, payload.enqueued_at)
@@ -106,7 +112,8 @@ class Runner:
         retries = int(options["r"]) if "r" in options else task.retries
         backoff = Backoff.from_wire(options["b"]) if "b" in options else task.backoff
         failures = int(noted(side).get("f", 0)) if side else 0
-        return Policy(failures, self._retries if retries is None else retries, backoff or DEFAULT)
+        deadline = int(options["dl"]) if "dl" in options else None
+        return Policy(failures, self._retries if retries is None else retries, backoff or DEFAULT, deadline)
 
     def _expire(self, attempt: Attempt) -> None:
         attempt.cancel(Stop.TIMEOUT)
@@ -146,14 +153,43 @@ def _outcome_of(attempt: Attempt, error: BaseException) -> Outcome:
         case Drop():
             return Dropped(message_of(error))
         case _:
-            return _failed(error)
+            return _failed(error, for_good=_not_retried(attempt, type(error)), counts=_counts(attempt, error))
+
+
+def _expired(attempt: Attempt) -> Expired | None:
+    """Return the outcome of a job that comes too late; only a first attempt can miss its start."""
+    options = attempt.payload.options if attempt.payload else {}
+    started_at = attempt.lease.started_at
+    if "sb" in options and attempt.lease.attempt == 1 and started_at > int(options["sb"]):
+        late_s = (started_at - int(options["sb"])) / 1000
+        return Expired(f"expired: it could start only {late_s:,.1f} s after start_by")
+    if "dl" in options and started_at >= int(options["dl"]):
+        return Expired("expired: its deadline had passed before it could start")
+    return None
+
+
+def _not_retried(attempt: Attempt, kind: type[BaseException]) -> bool:
+    task = attempt.task
+    if task is None:
+        return False
+    return issubclass(kind, task.no_retry_on) or (task.retry_on is not None and not issubclass(kind, task.retry_on))
+
+
+def _counts(attempt: Attempt, error: BaseException) -> bool:
+    if attempt.task is None or attempt.task.is_failure is None:
+        return True
+    try:
+        return bool(attempt.task.is_failure(error))
+    except Exception:  # noqa: BLE001 - what cannot be told apart is a failure
+        return True
 
 
 def stopped_outcome(attempt: Attempt, error: BaseException | None) -> Outcome | None:
     """Return the outcome of a function that we cancelled, however it chose to end afterwards."""
     match attempt.stop:
         case Stop.TIMEOUT:
-            return TimedOut(attempt.timeout_ms, trace_of(error) if error else None)
+            for_good = _not_retried(attempt, TimeoutError)
+            return TimedOut(attempt.timeout_ms, trace_of(error) if error else None, for_good)
         case Stop.LEASE_LOST:
             return LeaseLost()
         case Stop.SHUTDOWN:
@@ -163,5 +199,7 @@ def stopped_outcome(attempt: Attempt, error: BaseException | None) -> Outcome | 
             return None
 
 
-def _failed(error: BaseException, *, delay_ms: int | None = None, for_good: bool = False) -> Failed:
-    return Failed(type(error).__name__, message_of(error), trace_of(error), delay_ms, for_good)
+def _failed(
+    error: BaseException, *, delay_ms: int | None = None, for_good: bool = False, counts: bool = True
+) -> Failed:
+    return Failed(type(error).__name__, message_of(error), trace_of(error), delay_ms, for_good, counts)

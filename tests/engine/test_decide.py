@@ -63,9 +63,15 @@ def test_each_outcome_leads_to_one_transition(policy: Policy, outcome: Outcome, 
 
 _failures = st.one_of(
     st.builds(
-        Failed, st.just("ValueError"), st.just("no"), st.none(), st.none() | st.integers(0, 10**6), st.just(value=False)
+        Failed,
+        st.just("ValueError"),
+        st.just("no"),
+        st.none(),
+        st.none() | st.integers(0, 10**6),
+        st.just(value=False),
+        st.just(value=True),
     ),
-    st.builds(TimedOut, st.integers(1, 10**6)),
+    st.builds(TimedOut, st.integers(1, 10**6), st.none(), st.just(value=False)),
 )
 _free = st.one_of(st.builds(Snoozed, st.integers(0, 10**6)), st.just(Interrupted()), st.just(UnknownTask("t")))
 

@@ -14,17 +14,19 @@ from jobsd.addresses import masked
 from jobsd.clock import monotonic, now_ms
 from jobsd.definition import Task, TaskCall
 from jobsd.errors import (
+    EnqueueError,
     InvalidArgumentsError,
     InvalidOptionError,
     JobFailedError,
     JobNotFoundError,
     StoreFullError,
+    StoreRefusedError,
     UnreachableError,
     WrongLoopError,
 )
 from jobsd.job import OPTION_NAMES, QUEUE_ALLOWED, JobOptions, JobRequest, JobState, is_queue_name
 from jobsd.store.codec import PAYLOAD_LIMIT_BYTES, decode_result, encode_payload
-from jobsd.store.connection import AWAY, FULL, connect
+from jobsd.store.connection import AWAY, FULL, REFUSED, connect, is_away
 from jobsd.store.ids import incarnation_of, new_id
 from jobsd.store.jobs import Jobs, NewJob
 from jobsd.store.looks import Looks, noted
@@ -216,7 +218,7 @@ class Client:
         while self._waiting:
             batch = self._next_batch()
             try:
-                answers = await self._store_once([waiting.job for waiting in batch])
+                answers = await self._store_together([waiting.job for waiting in batch])
             except BaseException as error:  # every caller gets the error of its own call, also of a cancelled sender
                 for waiting in batch:
                     if not waiting.answer.done():
@@ -225,8 +227,27 @@ class Client:
                     continue
                 raise
             for waiting, stored in zip(batch, answers, strict=True):
-                if not waiting.answer.done():
+                if waiting.answer.done():
+                    continue
+                if isinstance(stored, EnqueueError):
+                    waiting.answer.set_exception(stored)
+                else:
                     waiting.answer.set_result(stored)
+
+    async def _store_together(self, jobs: list[NewJob]) -> list[bool | EnqueueError]:
+        """Store the jobs of several callers; where Redis refuses them together, each gets its own answer."""
+        try:
+            return list(await self._store_once(jobs))
+        except StoreRefusedError:
+            if len(jobs) == 1:
+                raise
+        answers: list[bool | EnqueueError] = []
+        for job in jobs:
+            try:
+                answers += await self._store_once([job])
+            except StoreRefusedError as error:
+                answers.append(error)
+        return answers
 
     def _told(self, error: BaseException) -> BaseException:
         if isinstance(error, Exception):
@@ -256,11 +277,18 @@ class Client:
                 return await self._jobs.enqueue(jobs)
             except FULL as error:
                 raise StoreFullError(cause=str(error)) from error
+            except REFUSED as error:
+                if not is_away(error):
+                    raise StoreRefusedError(cause=str(error)) from error
+                await self._again(tried, error)
             except AWAY as error:
-                if tried == _TRIES - 1:
-                    raise self._unreachable(error) from error
-                await asyncio.sleep(_PAUSE_S * 2**tried)
+                await self._again(tried, error)
         raise AssertionError  # the last try returns or raises
+
+    async def _again(self, tried: int, error: Exception) -> None:
+        if tried == _TRIES - 1:
+            raise self._unreachable(error) from error
+        await asyncio.sleep(_PAUSE_S * 2**tried)
 
     def _own_loop(self) -> asyncio.AbstractEventLoop:
         """Return the running loop; connections live and die with the first one that the client was used in."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeAlia
 from jobsd.delays import Backoff, CustomBackoff
 from jobsd.duration import duration_ms
 from jobsd.errors import InvalidArgumentsError, InvalidOptionError, TaskDefinitionError
-from jobsd.job import NO_OPTIONS, JobOptions, JobRequest
+from jobsd.job import NO_OPTIONS, OPTION_NAMES, JobOptions, JobRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
@@ -25,6 +25,23 @@ C = TypeVar("C")
 Errors: TypeAlias = "type[BaseException] | Iterable[type[BaseException]]"
 
 _NAME = re.compile(r"[A-Za-z0-9_.:<>-]{1,200}")
+
+# Annotations that no context has: arq's is a dict, ours a Context, and many write none.
+_PLAIN = {
+    "str",
+    "int",
+    "float",
+    "bool",
+    "bytes",
+    "list",
+    "tuple",
+    "set",
+    "frozenset",
+    "datetime",
+    "date",
+    "UUID",
+    "Decimal",
+}
 
 registry: dict[str, Task[..., Any]] = {}
 """Every task of this process, by name."""
@@ -126,6 +143,10 @@ class Task(Generic[P, R]):
         return TaskCall(self, options)
 
     def _request(self, options: JobOptions, args: tuple[Any, ...], kwargs: dict[str, Any]) -> JobRequest[R]:
+        for name, value in kwargs.items():
+            if name.startswith("_") and name[1:] in OPTION_NAMES:
+                allowed = f"task.opts({name[1:]}=…); names with an underscore are for tasks by name"
+                raise InvalidOptionError(option=name, given=value, allowed=allowed)
         for value in (*args, *kwargs.values()):
             if isinstance(value, Iterator):
                 problem = f"{value!r} can be read only once, and not by a worker; pass a list"
@@ -202,6 +223,11 @@ def task(
     return define
 
 
+def _type_name(annotation: object) -> str:
+    text = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
+    return text.partition("[")[0].strip()
+
+
 def _errors(name: str, option: str, given: Any) -> tuple[type[BaseException], ...]:
     errors: tuple[Any, ...] = (given,) if isinstance(given, type) else tuple(given)
     if not all(isinstance(error, type) and issubclass(error, BaseException) for error in errors):
@@ -222,6 +248,9 @@ def _check_function(name: str, function: Callable[..., Any]) -> None:
         inspect.Parameter.POSITIONAL_OR_KEYWORD,
     }:
         raise TaskDefinitionError(task=name, problem="its first parameter must be the context: async def f(ctx, …)")
+    if _type_name(parameters[0].annotation) in _PLAIN:
+        problem = f"its first parameter is the context, and {parameters[0]} looks like an argument: async def f(ctx, …)"
+        raise TaskDefinitionError(task=name, problem=problem)
     for parameter in parameters[1:]:
         if parameter.name.startswith("_"):
             problem = f"parameter {parameter.name!r} begins with an underscore; those are options of enqueue()"

@@ -11,12 +11,14 @@
     │   ├── InvalidOptionError      an option of the call is wrong
     │   ├── PayloadTooLargeError    over the size limit
     │   ├── UnserializableError     an argument has no JSON form
-    │   └── StoreFullError          Redis has no memory left
+    │   ├── StoreFullError          Redis has no memory left
+    │   └── StoreRefusedError       Redis answered with an error
     ├── UnreachableError            a server does not answer          exit 3
     ├── WrongLoopError              a client of another event loop    exit 1
     ├── JobError                    raised by JobRef.result()         exit 1
     │   ├── JobFailedError          the job ended in the archive
-    │   └── JobNotFoundError        no trace of the job is left
+    │   ├── JobNotFoundError        no trace of the job is left
+    │   └── NotArchivedError        only archived jobs can be run again
     ├── SchemaError                 the ledger's schema is not ours   exit 2
     └── EmbeddedError               an embedded server does not start exit 1
 
@@ -114,6 +116,13 @@ class StoreFullError(EnqueueError):
         super().__init__(f"Redis has no memory left for jobs: {cause}")
 
 
+class StoreRefusedError(EnqueueError):
+    """Redis answered with an error of its own, such as a queue's key that holds something else."""
+
+    def __init__(self, *, cause: str) -> None:
+        super().__init__(f"Redis refused the job: {cause}")
+
+
 class UnreachableError(JobsdError):
     """A server does not answer. ``url`` has its password masked."""
 
@@ -145,6 +154,12 @@ class JobFailedError(JobError):
 class JobNotFoundError(JobError):
     def __init__(self, *, job_id: str, queue: str) -> None:
         super().__init__(f"no trace of job {job_id} in queue {queue!r}: it never was there, or its retention is over")
+        self.job_id = job_id
+
+
+class NotArchivedError(JobError):
+    def __init__(self, *, job_id: str, state: str) -> None:
+        super().__init__(f"job {job_id} is {state}; only archived jobs can be run again")
         self.job_id = job_id
 
 

@@ -38,6 +38,7 @@ class Event(StrEnum):
     JOB_RESISTED = "job.resisted"
     LEASE_LOST = "lease.lost"
     ENDING_REFUSED = "ending.refused"
+    ENDING_REPLACED = "ending.replaced"
     ENDING_LET_GO = "ending.let_go"
     RESULT_REPLACED = "result.replaced"
     LOOP_BLOCKED = "loop.blocked"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jobsd.clock import now_ms, utc_from_ms
-from jobsd.errors import JobNotFoundError
+from jobsd.errors import JobNotFoundError, NotArchivedError
 from jobsd.job import JobState
 from jobsd.store.codec import UndecodableError, decode_payload, decode_result
 from jobsd.store.looks import noted
@@ -100,9 +100,14 @@ class Inspector:
             facts["trace"] = trace
         return facts
 
-    async def retry(self, queue: str, job_id: str) -> bool:
-        """Run an archived job again, with a fresh count of retries; False if there is no such job."""
-        return await self._jobs.rerun(queue, job_id)
+    async def retry(self, queue: str, job_id: str) -> None:
+        """Run an archived job again, with a fresh count of retries. Raises JobNotFoundError or NotArchivedError."""
+        if await self._jobs.rerun(queue, job_id):
+            return
+        state = await self._looks.state(queue, job_id, now=now_ms())
+        if state is JobState.UNKNOWN:
+            raise JobNotFoundError(job_id=job_id, queue=queue)
+        raise NotArchivedError(job_id=job_id, state=state)
 
     async def _line(self, queue: str, state: JobState, job_id: str, at: int) -> dict[str, Any]:
         stored, side = await self._stored(queue, state, job_id)

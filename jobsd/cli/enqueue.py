@@ -11,6 +11,7 @@ import typer
 from jobsd.cli.servers import ConfigOption, JsonOption, redis_url
 from jobsd.client import Client
 from jobsd.daemon.settings import load_settings
+from jobsd.duration import ALLOWED, parse_duration
 from jobsd.errors import InvalidOptionError
 
 
@@ -32,22 +33,27 @@ def enqueue(
     """Enqueue one job and print its id; with --wait, print its result."""
     given = {"_queue": queue, "_delay": delay, "_id": job_id}
     options = {name: value for name, value in given.items() if value is not None}
-    asyncio.run(_enqueue(config, task, _parsed(arguments or []), options, wait, json_output=json_output))
+    wait_s = None if wait is None else _seconds(wait)  # before anything is stored
+    asyncio.run(_enqueue(config, task, _parsed(arguments or []), options, wait_s, json_output=json_output))
 
 
 async def _enqueue(
-    config: Any, task: str, arguments: dict[str, Any], options: dict[str, str], wait: str | None, *, json_output: bool
+    config: Any,
+    task: str,
+    arguments: dict[str, Any],
+    options: dict[str, str],
+    wait_s: float | None,
+    *,
+    json_output: bool,
 ) -> None:
-    from jobsd.duration import parse_duration  # noqa: PLC0415
-
     async with Client(await redis_url(load_settings(config))) as client:
         reference = await client.enqueue(task, **arguments, **options)
         answer: dict[str, Any] = {"id": reference.id, "queue": reference.queue, "duplicate": reference.duplicate}
-        if wait is not None:
-            answer["result"] = await reference.result(parse_duration(wait).total_seconds())
+        if wait_s is not None:
+            answer["result"] = await reference.result(wait_s)
     if json_output:
         typer.echo(json.dumps(answer))
-    elif wait is not None:
+    elif wait_s is not None:
         typer.echo(json.dumps(answer["result"], ensure_ascii=False, indent=2))
     else:
         typer.echo(reference.id)
@@ -66,3 +72,10 @@ def _parsed(arguments: list[str]) -> dict[str, Any]:
         except ValueError:
             found[name] = text
     return found
+
+
+def _seconds(wait: str) -> float:
+    try:
+        return parse_duration(wait).total_seconds()
+    except ValueError:
+        raise InvalidOptionError(option="--wait", given=wait, allowed=ALLOWED) from None

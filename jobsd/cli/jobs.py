@@ -11,7 +11,6 @@ import typer
 from jobsd.admin.inspector import Inspector
 from jobsd.cli.output import print_rows
 from jobsd.cli.servers import ConfigOption, JsonOption, redis_jobs
-from jobsd.errors import JobNotFoundError
 from jobsd.job import JobState
 
 jobs = typer.Typer(help="List jobs, look at one, run an archived one again.", no_args_is_help=True)
@@ -64,10 +63,9 @@ def show(
 def retry(job_id: str, queue: QueueOption = "default", config: ConfigOption = None) -> None:
     """Run an archived job again, with a fresh count of retries."""
 
-    async def again() -> bool:
+    async def again() -> None:
         async with redis_jobs(config) as store:
-            return await Inspector(store).retry(queue, job_id)
+            await Inspector(store).retry(queue, job_id)
 
-    if not asyncio.run(again()):
-        raise JobNotFoundError(job_id=job_id, queue=queue)
+    asyncio.run(again())
     typer.echo(f"{job_id} is pending again")

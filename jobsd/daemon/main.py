@@ -94,7 +94,9 @@ async def _run(
     finally:
         if recorder is not None and recording is not None:
             recorder.stop()
-            await recording
+            await asyncio.wait({recording}, timeout=_RECORDS_DRAIN_S)
+            recording.cancel()  # what it did not settle is read again, by whoever comes next
+            await asyncio.gather(recording, return_exceptions=True)
             await recorder.drain(_RECORDS_DRAIN_S)
 
 

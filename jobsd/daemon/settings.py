@@ -28,12 +28,12 @@ from jobsd.daemon.sources import gather
 from jobsd.duration import format_duration
 from jobsd.engine.options import QueueOptions, WorkerOptions
 from jobsd.errors import DisabledError, NotConfiguredError, SettingsError
+from jobsd.job import QUEUE_ALLOWED, is_queue_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
-_QUEUE = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
 def _module(name: str) -> str:
@@ -60,10 +60,8 @@ def _zone(name: str) -> str:
 
 
 def _queue(name: str) -> str:
-    if not _QUEUE.fullmatch(name) and ":" not in name:
-        msg = (
-            "is no name for a queue; allowed are 1 to 128 of A-Z a-z 0-9 . _ -, or with a colon the key of an arq queue"
-        )
+    if not is_queue_name(name):
+        msg = f"is no name for a queue; allowed are {QUEUE_ALLOWED}"
         raise ValueError(msg)
     return name
 

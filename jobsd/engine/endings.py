@@ -33,13 +33,14 @@ from jobsd.outcome import (
     Transition,
     UnknownTask,
 )
+from jobsd.store.codec import UndecodableError
 from jobsd.store.jobs import Ending
 from jobsd.store.looks import noted
 
 if TYPE_CHECKING:
     from jobsd.engine.attempt import Attempt
     from jobsd.engine.options import WorkerOptions
-    from jobsd.store.codec import Codec
+    from jobsd.store.codec import Codec, Payload
 
 RESULT_LIMIT = 256 * 1024
 LEDGER_LIMIT = 64 * 1024
@@ -105,6 +106,13 @@ class Endings:
         stored = self._codec.result(attempt.lease, attempt.payload, success=True, value=value, finished_at=now)
         return value, stored if self._keep_ms else b""
 
+    def _readable(self, attempt: Attempt) -> Payload | None:
+        """Read the payload of a job that was stopped before it began, where it can be read."""
+        try:
+            return self._codec.decode(attempt.lease.payload)
+        except UndecodableError:
+            return None
+
     def _failure(self, attempt: Attempt, outcome: Outcome, cause: str, now: int) -> bytes:
         if attempt.payload is None:
             return b""
@@ -142,7 +150,7 @@ class Endings:
     def _record(self, attempt: Attempt, outcome: Outcome, transition: str, now: int, result: Any = None) -> bytes:
         if not self._records:
             return b""
-        lease, payload = attempt.lease, attempt.payload
+        lease, payload = attempt.lease, attempt.payload or self._readable(attempt)
         kind, message, trace = _told(outcome)
         args: Any = None
         if payload is not None:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from pydantic_core import to_json
+
 from jobsd.duration import duration_ms
+from jobsd.engine.texts import message_of
 from jobsd.events import Event
 from jobsd.logger import log
 from jobsd.service import Service
-from jobsd.store.connection import AWAY
+from jobsd.store.connection import AWAY, is_away
+from jobsd.store.jobs import Ending
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jobsd.engine.options import WorkerOptions
-    from jobsd.store.jobs import Ending, Jobs, Lease
+    from jobsd.store.jobs import Jobs, Lease
 
 _MOST_ENDINGS = 500
 _MOST_REFUSALS = 5
@@ -82,11 +86,11 @@ class Finisher(Service):
             return None
         try:
             accepted = await self._write()
-        except AWAY:
-            raise
         except Exception as error:
-            self._isolate(error)
+            if not is_away(error):
+                self._isolate(error)
             raise
+        self._refusals = 0
         for ending, was_accepted in zip(self._batch, accepted, strict=True):
             if was_accepted:
                 self.accepted += 1
@@ -110,9 +114,9 @@ class Finisher(Service):
         )
 
     def _isolate(self, error: Exception) -> None:
-        """Halve a batch that the server refuses, down to the one ending that it will not take; that one is let go.
+        """Halve a batch that the server refuses, down to the one ending that it will not take.
 
-        Its lease then runs out, and the job is run again.
+        That job is archived with the cause. Should even this be refused, the lease is let go, and the job runs again.
         """
         if len(self._batch) > 1:
             half = len(self._batch) // 2
@@ -122,7 +126,11 @@ class Finisher(Service):
             return
         (ending,) = self._batch
         self._refusals += 1
-        if self._refusals >= _MOST_REFUSALS:
+        if self._refusals == _MOST_REFUSALS:
+            log.error(Event.ENDING_REPLACED, job_id=ending.lease.id, move=ending.move, cause=str(error))
+            self._batch = [_archived(ending.lease, error)]
+            self._number += 1
+        elif self._refusals >= 2 * _MOST_REFUSALS:
             log.error(Event.ENDING_LET_GO, job_id=ending.lease.id, move=ending.move, cause=str(error))
             self._batch, self._refusals = [], 0
             self._written(ending.lease)
@@ -136,3 +144,16 @@ class Finisher(Service):
                 return batch
         batch, self._pending = self._pending, []
         return batch
+
+
+def _archived(lease: Lease, error: Exception) -> Ending:
+    """Return the barest ending there is, for one that the server refuses."""
+    message = f"its ending could not be written: {message_of(error)}"
+    info = {
+        "n": lease.attempt,
+        "e": ["EndingError", message],
+        "outcome": "failed",
+        "message": message,
+        "due": lease.due,
+    }
+    return Ending(lease, "A", 0, to_json(info), b"", b"")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from jobsd.engine.options import WorkerOptions
     from jobsd.store.jobs import Jobs
 
-_RELEASE_EVERY_S = 5.0
+_RELEASE_EVERY_S = 1.0  # while daemons with and without a task share a queue, its jobs wait so long at times
 _TRIM_EVERY_S = 30.0
 _ADOPT_EVERY_S = 5.0  # a backlog of a million is seen within three hours; a payload expires after 24
 _MOST_CALLS = 20
@@ -67,11 +67,10 @@ class Releaser(Keeper):
         self._desk = desk
 
     async def tick(self) -> float | None:
-        for queue in self._queues:
-            room = self._desk.free_slots
-            if room > 0 and (released := await self._jobs.release(queue, self._reasons, most=room)):
-                self._desk.look()
-                log.info(Event.TASKS_RELEASED, queue=queue, jobs=released)
+        room = self._desk.free_slots
+        if room > 0 and (released := await self._jobs.release(list(self._queues), self._reasons, most=room)):
+            self._desk.look()
+            log.info(Event.TASKS_RELEASED, jobs=released)
         return _RELEASE_EVERY_S
 
 

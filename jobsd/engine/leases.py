@@ -80,9 +80,10 @@ class Heartbeat:
 
     async def beat_now(self) -> None:
         """Wait for a beat that begins after this call."""
-        self._beaten.clear()
-        self._call(self._nudge_set)
-        await self._beaten.wait()
+        for _ in range(2):  # the first may have been under way
+            self._beaten.clear()
+            self._call(self._nudge_set)
+            await self._beaten.wait()
 
     async def stop(self) -> None:
         """End the thread; the worker is signed off."""
@@ -158,7 +159,8 @@ class Heartbeat:
     async def _beat(self, jobs: Jobs) -> None:
         leases = list(self._held.values())
         for start in range(0, max(len(leases), 1), _MOST_LEASES):
-            lost = await jobs.extend(self._worker, self._lease_ms, leases[start : start + _MOST_LEASES])
+            chunk, last = leases[start : start + _MOST_LEASES], start + _MOST_LEASES >= len(leases)
+            lost = await jobs.extend(self._worker, self._lease_ms, chunk, last=last)
             if lost:
                 self._home_call(self._lost, lost)
 
@@ -177,18 +179,24 @@ class Heartbeat:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(_WATCH_S)
-            if self._ping_sent is None:
-                self._ping_sent = monotonic()
-                self._home_call(self._pong)
-            elif monotonic() - self._ping_sent > _BLOCKED_S and not self._blocked_told:
-                self._blocked_told = True
-                log.warning(
-                    Event.LOOP_BLOCKED,
-                    blocked_s=round(monotonic() - self._ping_sent, 1),
-                    stack=self._home_stack(),
-                    running=self._running(),
-                )
-            self._end_if_stalled()
+            try:
+                self._look()
+            except Exception as error:  # noqa: BLE001 - the watch outlives any error of one look
+                log.warning(Event.SERVICE_FAILED, service="Watch", cause=repr(error))
+
+    def _look(self) -> None:
+        if self._ping_sent is None:
+            self._ping_sent = monotonic()
+            self._home_call(self._pong)
+        elif monotonic() - self._ping_sent > _BLOCKED_S and not self._blocked_told:
+            self._blocked_told = True
+            log.warning(
+                Event.LOOP_BLOCKED,
+                blocked_s=round(monotonic() - self._ping_sent, 1),
+                stack=self._home_stack(),
+                running=self._running(),
+            )
+        self._end_if_stalled()
 
     def _pong(self) -> None:
         self._ping_sent = None
@@ -199,14 +207,16 @@ class Heartbeat:
         return "".join(traceback.format_stack(frame)[-12:]) if frame else "(gone)"
 
     def _running(self) -> list[str]:
-        return sorted({a.payload.task for a in list(self._attempts.values()) if a.payload})[:20]
+        payloads = [attempt.payload for attempt in list(self._attempts.values())]
+        return sorted({payload.task for payload in payloads if payload})[:20]
 
     def _end_if_stalled(self) -> None:
         """End a process in which a function is ``max_stall`` past its limit: nothing else can take its slot back."""
         for attempt in list(self._attempts.values()):
             limit_s = attempt.timeout_ms / 1000 + self._max_stall_s
             if attempt.timeout_ms and monotonic() - attempt.began > limit_s:
-                task = attempt.payload.task if attempt.payload else None
+                payload = attempt.payload
+                task = payload.task if payload else None
                 log.critical(
                     Event.LOOP_STALLED, job_id=attempt.lease.id, task=task, limit_s=limit_s, stack=self._home_stack()
                 )

@@ -67,8 +67,6 @@ class Runner:
     async def run(self, attempt: Attempt) -> Outcome:
         """Run the attempt to its end; nothing but its outcome comes out of here."""
         attempt.running = True
-        if attempt.stop is not None:
-            return LeaseLost() if attempt.stop is Stop.LEASE_LOST else Interrupted()
         try:
             prepared = self._prepare(attempt)
             expired = _expired(attempt)
@@ -76,6 +74,8 @@ class Runner:
             return Failed("UndecodableError", capped(str(error), MESSAGE_LIMIT), for_good=True)
         except Exception as error:  # noqa: BLE001 - options may be wrong, and a validator of the user's may raise anything
             return Failed("InvalidArgumentsError", message_of(error), for_good=True)
+        if attempt.stop is not None:
+            return LeaseLost() if attempt.stop is Stop.LEASE_LOST else Interrupted()
         if prepared is None:
             assert attempt.payload is not None  # noqa: S101 - it was read, or an error was raised
             return UnknownTask(attempt.payload.task)

@@ -285,7 +285,8 @@ class Worker:
         try:
             ending = self._endings.make(attempt, outcome, transition)
         except Exception as error:  # noqa: BLE001 - a job that cannot be written as it ended still ends
-            attempt.payload = None
+            if attempt.payload is not None:
+                attempt.payload = attempt.payload._replace(args=(), kwargs={})
             outcome = Failed("EndingError", f"its ending could not be written: {message_of(error)}")
             transition = Archive(outcome.message)
             ending = self._endings.make(attempt, outcome, transition)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from jobsd.records.pool import Pool
+
+_MOST_DIGITS = 4_300  # Python makes no integer of more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,5 +104,17 @@ async def summary(pool: Pool, since: datetime) -> list[TaskSummary]:
 def _execution(row: Any) -> PastExecution:
     fields = dict(row)
     for name in ("args", "result_data"):
-        fields[name] = None if fields[name] is None else from_json(fields[name])
+        fields[name] = None if fields[name] is None else _loads(fields[name])
     return PastExecution(**fields)
+
+
+def _loads(text: str) -> Any:
+    try:
+        return from_json(text)
+    except ValueError:
+        # Postgres keeps numbers of any size and writes them out in full.
+        return json.loads(text, parse_int=_number)
+
+
+def _number(digits: str) -> int | float:
+    return int(digits) if len(digits) <= _MOST_DIGITS else float(digits)

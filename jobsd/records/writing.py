@@ -4,31 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import asyncpg
-from pydantic_core import to_json
-
-from jobsd.execution import Execution
 from jobsd.records.cleaning import clean_text, cleaned
+from jobsd.records.inserting import ROWS_FAULT, as_json, insert
 from jobsd.records.queries import query
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from jobsd.execution import Execution
     from jobsd.records.pool import Pool
 
-# It is the row's fault, not the server's or the moment's: another try ends the same. Full disks, missing tables,
-# deadlocks and locks are not among them; they leave the batch where it is.
-_ROWS_FAULT = (
-    asyncpg.DataError,
-    asyncpg.IntegrityConstraintViolationError,
-    asyncpg.CardinalityViolationError,  # two job ids that were cleaned into one
-    asyncpg.ProgramLimitExceededError,
-    ValueError,  # no JSON form
-    RecursionError,
-)
 _LONGEST_CAUSE = 2048
 _LOST = "lost"
-_JSON_COLUMNS = (Execution._fields.index("args"), Execution._fields.index("result_data"))
 
 
 class Record(NamedTuple):
@@ -51,6 +38,19 @@ class Written(NamedTuple):
     rejected: list[Rejected]
 
 
+async def write_as_sent(pool: Pool, values: Sequence[bytes]) -> int | None:
+    """Write arrays of executions that nobody has looked into yet, and return how many rows that made.
+
+    None: there is something about one of them, nothing was written, and ``write`` must see to them all.
+    """
+    if not values:
+        return 0
+    try:
+        return await insert(pool, values)
+    except ROWS_FAULT:
+        return None
+
+
 async def write(pool: Pool, records: Sequence[Record]) -> Written:
     """Write what the ledger takes and return what it does not. UnreachableError: write them all again."""
     batch = _each_run_once(records)
@@ -58,7 +58,7 @@ async def write(pool: Pool, records: Sequence[Record]) -> Written:
         return Written(0, [])
     try:
         return Written(await _insert(pool, batch), [])
-    except _ROWS_FAULT:
+    except ROWS_FAULT:
         return await _write_by_halves(pool, [_cleaned(record) for record in batch])
 
 
@@ -86,18 +86,7 @@ def _each_run_once(records: Iterable[Record]) -> list[Record]:
 
 
 async def _insert(pool: Pool, records: Sequence[Record]) -> int:
-    columns: list[Sequence[Any]] = list(zip(*(record.execution for record in records), strict=True))
-    for index in _JSON_COLUMNS:
-        columns[index] = [None if value is None else _json(value) for value in columns[index]]
-    # unnest fills a short column up with nulls, and every element costs asyncpg some instance checks.
-    answer = await pool.execute(
-        query("insert_executions"), *(None if column.count(None) == len(column) else column for column in columns)
-    )
-    return int(answer.rpartition(" ")[2])
-
-
-def _json(value: Any) -> str:
-    return to_json(value, inf_nan_mode="strings").decode()
+    return await insert(pool, [as_json(record.execution) for record in records])
 
 
 def _cleaned(record: Record) -> Record:
@@ -110,7 +99,7 @@ def _cleaned(record: Record) -> Record:
 async def _write_by_halves(pool: Pool, records: Sequence[Record]) -> Written:
     try:
         return Written(await _insert(pool, records), [])
-    except _ROWS_FAULT as error:
+    except ROWS_FAULT as error:
         if len(records) == 1:
             return Written(0, [Rejected(str(records[0].execution.job_id), records[0].raw, str(error))])
     middle = len(records) // 2

@@ -1,6 +1,8 @@
 """The relay carries between Redis and Postgres, and knows both.
 
     recorder.py  records of ended attempts, from the stream to the ledger; read this first
+    intake.py    what it takes next, and how much at once
+    carrying.py  a portion of it into the ledger, decoded only where it must be
     decoding.py  what the stream holds -> an execution
 
 Neither side is changed before the other has it for good.

@@ -15,16 +15,18 @@ from jobsd.events import Event
 from jobsd.logger import log
 from jobsd.records.migrate import ensure_schema
 from jobsd.records.partitions import ensure_partitions
-from jobsd.records.writing import Record, Rejected, reject, write
-from jobsd.relay.decoding import decode
+from jobsd.records.writing import reject
+from jobsd.relay.carrying import write
 from jobsd.relay.intake import BATCH_BYTES, BATCH_ROWS, Intake
 from jobsd.service import Service, backoff_s
+from jobsd.store.connection import AWAY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from jobsd.records.migrate import MigrateMode
     from jobsd.records.pool import Pool
+    from jobsd.records.writing import Rejected
     from jobsd.store.record_stream import Entry, RecordStream
 
 # After a small batch: records of one moment share an insert, and a commit, instead of having one each.
@@ -39,6 +41,8 @@ class Recorder(Service):
 
     SchemaError, in mode ``manual``, is one failed tick after another until somebody migrates; it ends nothing.
     """
+
+    expected = AWAY
 
     def __init__(
         self, stream: RecordStream, pool: Pool, *, migrate: MigrateMode = "manual", intake: Intake | None = None
@@ -115,27 +119,24 @@ class Recorder(Service):
     async def _carry(self, entries: Sequence[Entry]) -> None:
         """Write, then settle: what is settled is committed.
 
-        Jobs share the loop, so no more is decoded in one go than is written next.
+        Jobs share the loop, so no more is prepared in one go than is written next.
         """
         rejected: list[Rejected] = []
-        portion: list[Record] = []
+        portion: list[tuple[bytes, bytes]] = []
         size = 0
-        for job_id, value in (record for entry in entries for record in entry.records):
-            read = decode(job_id, value)
-            if isinstance(read, Rejected):
-                rejected.append(read)
-                continue
-            if portion and (len(portion) >= self._portion or size + len(value) > BATCH_BYTES):
+        for record in (record for entry in entries for record in entry.records):
+            length = len(record[1])
+            if portion and (len(portion) >= self._portion or size + length > BATCH_BYTES):
                 rejected += await self._write(portion)
                 portion, size = [], 0
-            portion.append(read)
-            size += len(value)
+            portion.append(record)
+            size += length
         rejected += await self._write(portion)
         await self._reject(rejected)
         await self._stream.settle([entry.id for entry in entries])
         self.lag_ms = max(0, now_ms() - entries[0].added_at) if entries else 0
 
-    async def _write(self, portion: Sequence[Record]) -> list[Rejected]:
+    async def _write(self, portion: Sequence[tuple[bytes, bytes]]) -> list[Rejected]:
         written = await write(self._pool, portion)
         self.recorded += written.rows
         self._portion = min(BATCH_ROWS, self._portion * 2)

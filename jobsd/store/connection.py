@@ -37,6 +37,23 @@ AWAY: tuple[type[Exception], ...] = (
 """What a call raises while the server cannot serve it: refused, lost, loading, read-only after a failover."""
 
 
+_WHOLE_SERVER = (
+    "MISCONF", "NOREPLICAS", "BUSY", "MASTERDOWN", "CLUSTERDOWN", "LOADING", "READONLY", "TRYAGAIN", "OOM",
+    "NOPERM", "NOAUTH", "WRONGPASS", "UNKILLABLE",
+)  # fmt: skip
+
+
+def is_away(error: BaseException) -> bool:
+    """Tell whether the server, and not what was sent, is the reason: it may take the same call later."""
+    if isinstance(error, AWAY):
+        return True
+    whole = isinstance(error, redis.exceptions.OutOfMemoryError | redis.exceptions.NoPermissionError)
+    return whole or (isinstance(error, redis.exceptions.ResponseError) and str(error).startswith(_WHOLE_SERVER))
+
+
+REFUSED: type[Exception] = redis.exceptions.ResponseError
+"""What a call raises that the server has answered with an error."""
+
 FULL: type[Exception] = redis.exceptions.OutOfMemoryError
 """What a write raises when the server's memory is full; nothing was written."""
 

@@ -166,10 +166,13 @@ class Jobs:
             [job_id.decode(errors="replace") for job_id in lost],
         )
 
-    async def extend(self, worker: str, lease_ms: int, leases: Sequence[Lease]) -> list[Lease]:
-        """Say that the worker lives and prolong ``leases``, at most 500; return those that are no longer its own."""
+    async def extend(self, worker: str, lease_ms: int, leases: Sequence[Lease], *, last: bool = True) -> list[Lease]:
+        """Prolong ``leases``, at most 500; return those that are no longer the worker's.
+
+        The call that lists the last of them says that the worker lives: whose lease it did not list may be taken.
+        """
         places: dict[str, int] = {}
-        args: list[Any] = [worker, lease_ms]
+        args: list[Any] = [worker, lease_ms, "1" if last else "0"]
         for lease in leases:
             args += (places.setdefault(lease.queue, len(places) + 1), lease.id, lease.mark)
         lost = await self._scripts.call("extend", self._keys(places), args)
@@ -226,9 +229,10 @@ class Jobs:
         keys = [self.base(queue), self._shard_key]
         return await self._scripts.call("pause", keys, ["1" if paused else "0"]) == 1
 
-    async def release(self, queue: str, reasons: Sequence[str], *, most: int = 500) -> int:
+    async def release(self, queues: str | Sequence[str], reasons: Sequence[str], *, most: int = 500) -> int:
         """Give back jobs parked for ``reasons``, at most 500 a call; return how many. It wakes nobody."""
-        return int(await self._scripts.call("release", [self.base(queue), self._shard_key], [most, *reasons]))
+        names = [queues] if isinstance(queues, str) else queues
+        return int(await self._scripts.call("release", self._keys(names), [most, *reasons]))
 
     async def adopt(self, queue: str, cursor: str) -> str:
         """Keep payloads of arq's clients from expiring, some 500 a call; return the next cursor, "0" at the end."""

@@ -16,6 +16,7 @@ from jobsd.ambient import redis_url_of
 from jobsd.daemon.settings import Settings, load_settings, redis_address
 from jobsd.engine.options import QueueOptions
 from jobsd.errors import DisabledError, NotConfiguredError, SettingsError
+from jobsd.job import QUEUE_ALLOWED
 
 SAMPLE = Path(__file__).parents[2] / "config/jobsd.toml"
 REDIS = 'an address such as "redis://host:6379/0", "rediss://user:password@host:6380/0" or "unix:///run/valkey.sock"'
@@ -257,7 +258,7 @@ def test_one_variable_changes_one_queue(env):
     assert weights(load_settings().settings) == {"a": 1, "b": 4, "low": 2}
 
 
-@pytest.mark.parametrize("name", ["a", "A.b_c-9", "x" * 128, "arq:queue", "any thing: goes"])
+@pytest.mark.parametrize("name", ["a", "A.b_c-9", "x" * 128, "arq:queue", "shop:mail-2"])
 def test_names_that_a_queue_may_have(name):
     assert weights(load_settings(queues={name: 1}).settings) == {name: 1}
 
@@ -266,9 +267,7 @@ def test_names_that_a_queue_may_have(name):
 def test_names_that_a_queue_may_not_have(name):
     (problem,) = problems(queues={name: 1})
     assert problem.startswith("argument: queues.")
-    assert problem.endswith(
-        "is no name for a queue; allowed are 1 to 128 of A-Z a-z 0-9 . _ -, or with a colon the key of an arq queue"
-    )
+    assert problem.endswith(f"is no name for a queue; allowed are {QUEUE_ALLOWED}")
 
 
 # REDIS_HOST and its kin

@@ -407,9 +407,9 @@ async def test_leases_are_prolonged_while_announcements_fail(hall, monkeypatch) 
     extended: list[int] = []
     extend = HeartbeatJobs.extend
 
-    async def noting(self: Any, *args: Any) -> Any:
+    async def noting(self: Any, *args: Any, **options: Any) -> Any:
         extended.append(1)
-        return await extend(self, *args)
+        return await extend(self, *args, **options)
 
     monkeypatch.setattr(HeartbeatJobs, "extend", noting)
     try:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from jobsd.records.history import TaskSummary, page, summary
-from jobsd.records.writing import write
+from jobsd.records.writing import write, write_as_sent
 from tests.records.ledger import NOON, NOON_MS, a_ledger, a_record
 
 
@@ -75,3 +75,11 @@ async def test_the_summary_counts_what_became_of_the_attempts_of_each_task(datab
     assert (email.p50_s, email.p95_s) == (50.5, 95.05)
     assert report == TaskSummary(task="report", runs=4, succeeded=0, retries=2, failures=3, p50_s=2.0, p95_s=2.0)
     assert silent == TaskSummary(task="silent", runs=1, succeeded=0, retries=0, failures=0, p50_s=None, p95_s=None)
+
+
+async def test_a_number_too_long_for_python_stops_no_page(database_url):
+    async with a_ledger(database_url) as pool:
+        value = a_record(args="HERE").raw.replace(b'"HERE"', b"[1e5000,-1e5000,1e400]")
+        assert await write_as_sent(pool, [value]) == 1
+        [execution] = (await page(pool)).executions
+    assert execution.args == [float("inf"), -float("inf"), 10**400]

@@ -6,8 +6,8 @@ from decimal import Decimal
 import pytest
 from pydantic_core import from_json
 
-from jobsd.records.writing import Rejected, reject, write
-from tests.records.ledger import NOON, NOON_MS, a_ledger, a_record, rows
+from jobsd.records.writing import Rejected, reject, write, write_as_sent
+from tests.records.ledger import NOON, NOON_MS, USUAL, a_ledger, a_record, rows
 
 LOST = {"outcome": "lost", "transition": "requeued", "finished_at": NOON_MS + 9000, "message": "worker fell silent"}
 
@@ -150,3 +150,28 @@ async def test_an_error_that_is_not_the_rows_fault_rejects_nothing(database_url)
         await ledger.execute("ALTER TABLE jobsd.executions RENAME TO elsewhere")
         with pytest.raises(Exception, match="does not exist"):
             await write(ledger, [a_record()])
+
+
+async def test_every_field_of_an_execution_has_the_column_of_its_name(database_url):
+    texts = {"incarnation", "task", "queue", "worker", "message", "error_type", "error_trace"}
+    texts |= {"job_id", "schedule_id", "batch_id", "trace_id"}
+    facts = {name: f"the {name}" for name in texts} | {"args": ["args"], "result_data": ["result_data"]}
+    async with a_ledger(database_url) as ledger:
+        await write(ledger, [a_record(**facts)])
+        [row] = await rows(ledger)
+    found = {name: row[name] for name in USUAL._fields}
+    instants = {
+        name: int(found.pop(name).timestamp() * 1000) for name in USUAL._fields if name.endswith(("_at", "_for"))
+    }
+    found |= {name: from_json(found[name]) for name in ("args", "result_data")} | instants
+    assert found == USUAL._replace(**facts)._asdict()
+
+
+async def test_of_a_batch_as_it_was_sent_all_is_written_or_nothing(database_url):
+    good, bad = a_record(job_id="good").raw, a_record(job_id="bad", message=5).raw
+    async with a_ledger(database_url) as ledger:
+        assert await write_as_sent(ledger, [good, bad]) is None
+        assert await rows(ledger) == []
+        assert await write_as_sent(ledger, [good]) == 1
+        assert await write_as_sent(ledger, [good]) == 0
+        assert await write_as_sent(ledger, []) == 0

@@ -15,8 +15,6 @@ from tests.relay.conveyor import KEY, a_belt, a_gate, a_lost_value, a_pool, a_va
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jobsd.records.writing import Record
-
 
 async def until(condition) -> None:
     async with asyncio.timeout(30):
@@ -302,9 +300,9 @@ async def test_a_stream_that_vanishes_is_made_again(redis_url, database_url):
 
 
 @pytest.fixture
-def portions(monkeypatch) -> list[Sequence[Record]]:
+def portions(monkeypatch) -> list[Sequence[tuple[bytes, bytes]]]:
     """What is written, as it is written."""
-    seen: list[Sequence[Record]] = []
+    seen: list[Sequence[tuple[bytes, bytes]]] = []
     write = recorder_module.write
 
     async def watched(pool, records):
@@ -323,7 +321,7 @@ async def test_large_records_are_written_in_portions(redis_url, database_url, po
             await belt.put({f"{n}-{k}": a_value(job_id=f"{n}-{k}", message=big) for k in range(5)})
         assert await recorder.drain(60) is True
         assert len(await belt.recorded()) == 50
-    assert max(sum(len(record.raw) for record in portion) for portion in portions) <= recorder_module.BATCH_BYTES
+    assert max(sum(len(value) for _, value in portion) for portion in portions) <= recorder_module.BATCH_BYTES
     assert len(portions) > 2
 
 

@@ -1,28 +1,31 @@
--- release: give parked jobs back to their queue, at their original due time.
+-- release: give parked jobs back to their queues, at their original due time.
 --
 -- Nobody is woken: the caller claims at once, before a worker that would only park them again.
 --
--- KEYS[1]  <base>    zset    id -> may run at, epoch ms
--- KEYS[2]  <shard>   prefix
--- ARGV[1]  most, at the most 500
--- ARGV[2…] reasons
--- Returns  how many were released.
+-- KEYS[1]   <shard>   prefix
+-- KEYS[2…]  <base>    zset    id -> may run at, epoch ms
+-- ARGV[1]   most, at the most 500
+-- ARGV[2…]  reasons
+-- Returns   how many were released.
 --@include room
-local base, most, released = KEYS[1], math.min(tonumber(ARGV[1]), 500), 0
-make_room(KEYS[2])
-for i = 2, #ARGV do
-  if released >= most then break end
-  local parked = base .. ':parked:' .. ARGV[i]
-  local jobs = redis.call('ZRANGE', parked, 0, most - released - 1, 'WITHSCORES')
-  local back, ids = {}, {}
-  for j = 1, #jobs, 2 do
-    back[j], back[j + 1] = jobs[j + 1], jobs[j]
-    ids[#ids + 1] = jobs[j]
-  end
-  if #ids > 0 then
-    redis.call('ZADD', base, 'XX', unpack(back))
-    redis.call('ZREM', parked, unpack(ids))
-    released = released + #ids
+local most, released = math.min(tonumber(ARGV[1]), 500), 0
+make_room(KEYS[1])
+for q = 2, #KEYS do
+  for i = 2, #ARGV do
+    if released >= most then return released end
+    local base = KEYS[q]
+    local parked = base .. ':parked:' .. ARGV[i]
+    local jobs = redis.call('ZRANGE', parked, 0, most - released - 1, 'WITHSCORES')
+    local back, ids = {}, {}
+    for j = 1, #jobs, 2 do
+      back[j], back[j + 1] = jobs[j + 1], jobs[j]
+      ids[#ids + 1] = jobs[j]
+    end
+    if #ids > 0 then
+      redis.call('ZADD', base, 'XX', unpack(back))
+      redis.call('ZREM', parked, unpack(ids))
+      released = released + #ids
+    end
   end
 end
 return released

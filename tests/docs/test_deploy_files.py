@@ -24,9 +24,15 @@ def unit() -> configparser.SectionProxy:
 
 
 def test_systemd_waits_longer_than_a_stop_takes():
-    options = WorkerOptions(grace=unit()["Environment"].partition("JOBSD_WORKER__GRACE=")[2])
+    variables = dict(pair.split("=", 1) for pair in unit()["Environment"].split())
+    options = WorkerOptions(grace=variables["JOBSD_WORKER__GRACE"])
     stop = options.grace + options.cancel_grace + options.lease
     assert stop < parse_duration(f"{unit()['TimeoutStopSec']}s")
+
+
+def test_exports_go_where_the_unit_lets_them():
+    variables = dict(pair.split("=", 1) for pair in unit()["Environment"].split())
+    assert variables["EXPORT_DIR"].startswith(f"/var/lib/{unit()['StateDirectory']}/")
 
 
 def test_systemd_does_not_restart_what_is_misconfigured():

@@ -160,3 +160,31 @@ async def test_a_wrong_configuration_ends_with_2_and_one_plain_message(
     text = "\n".join(one.raw)
     assert told in text
     assert "Traceback" not in text
+
+
+async def test_a_command_whose_server_is_out_of_reach_ends_with_3_and_says_where(daemon: Start, tmp_path: Path) -> None:
+    one = daemon("enqueue", "add", "a=1", "b=2", JOBSD_REDIS_URL=f"unix://:secret@{tmp_path}/none.sock")
+    assert one.wait() == 3
+    text = "\n".join(one.raw)
+    assert f"Redis at unix://:***@{tmp_path}/none.sock is out of reach" in text
+    assert "secret" not in text
+    assert "Traceback" not in text
+
+
+async def test_a_wait_that_is_no_duration_is_refused_before_anything_is_stored(daemon: Start, redis: Redis) -> None:
+    one = daemon("enqueue", "add", "a=1", "b=2", "--wait", "5")
+    assert one.wait() == 2
+    assert "Traceback" not in "\n".join(one.raw)
+    assert await redis.dbsize() == 0
+
+
+async def test_sigtstp_stops_taking_jobs_and_sigcont_takes_them_again(daemon: Start, redis_url: str) -> None:
+    one = daemon()
+    one.wait_for("daemon.started")
+    one.process.send_signal(signal.SIGTSTP)
+    one.wait_for("daemon.held")
+    async with Client(redis_url) as client:
+        reference = await client.enqueue("add", a=1, b=2)
+        one.process.send_signal(signal.SIGCONT)
+        one.wait_for("daemon.resumed")
+        assert await reference.result(30) == 3

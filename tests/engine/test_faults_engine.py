@@ -261,25 +261,27 @@ async def test_a_job_claimed_during_the_drain_does_not_outlive_the_worker(hall) 
                 cancelled.set()
 
     worker = hall.make(runs, resists, grace="10ms", cancel_grace="200ms")
-    running = hall.start(worker)
-    await hall.client.enqueue("resists")
-    await until(lambda: worker.attempts)
     claim, leased = worker.jobs.claim, asyncio.Event()
 
     async def answered_late(*args: Any, **kwargs: Any) -> Any:
         claimed = await claim(*args, **kwargs)
-        if claimed.leases:
+        if any(b'"runs"' in lease.payload for lease in claimed.leases):
             leased.set()
             await cancelled.wait()
         return claimed
 
     worker.jobs.claim = answered_late
+    running = hall.start(worker)
+    await hall.client.enqueue("resists")
+    await until(lambda: worker.attempts)
     reference = await hall.client.enqueue("runs")
-    await leased.wait()
-    worker.stop()
-    async with asyncio.timeout(20):
-        await running
-    release.set()
+    try:
+        async with asyncio.timeout(20):
+            await leased.wait()
+            worker.stop()
+            await running
+    finally:
+        release.set()
     assert begun == ended
     assert await reference.status() is JobState.PENDING
 

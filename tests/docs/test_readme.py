@@ -175,6 +175,9 @@ def session(tmp_path: Path, redis_url: str, database_url: str) -> Iterator[Sessi
     try:
         # jobsd.toml of the README says which tasks; in the README it is `jobsd dev`, with servers of its own.
         daemon = opened.start("-m", "jobsd", "run")
+        deadline = time.monotonic() + _PATIENCE_S
+        while "daemon.started" not in (tmp_path / "log").read_text() and time.monotonic() < deadline:
+            time.sleep(0.05)  # before that, a signal would only end it
         yield opened
         daemon.send_signal(signal.SIGTERM)
         assert daemon.wait(_PATIENCE_S) == 0, (tmp_path / "log").read_text()

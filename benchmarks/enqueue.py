@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import asynccontextmanager
+from itertools import count
 from typing import TYPE_CHECKING
 
 import uvloop
@@ -101,9 +102,11 @@ async def _redis_alone(redis_url: str) -> AsyncIterator[Callable[[int], Awaitabl
     keys = shard_key(), base_key("default")
     payload = b'{"i":"0123456789ab","t":null,"f":"bench:noop","a":[1,"hello world"],"k":{},"et":1700000000000}'
 
+    sender, calls = new_id(), count(1)
+
     async def send(number: int) -> None:
         del number
-        await redis.evalsha(sha, len(keys), *keys, 1, new_id(), "", payload)
+        await redis.evalsha(sha, len(keys), *keys, sender, next(calls), 1, new_id(), "", payload)
 
     yield send
     await redis.aclose()

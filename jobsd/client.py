@@ -21,6 +21,7 @@ from jobsd.errors import (
     JobNotFoundError,
     StoreFullError,
     StoreRefusedError,
+    UnknownQueueError,
     UnreachableError,
     WrongLoopError,
 )
@@ -28,7 +29,8 @@ from jobsd.job import OPTION_NAMES, QUEUE_ALLOWED, JobOptions, JobRequest, JobSt
 from jobsd.store.codec import PAYLOAD_LIMIT_BYTES, decode_result, encode_payload
 from jobsd.store.connection import AWAY, FULL, REFUSED, connect, is_away
 from jobsd.store.ids import incarnation_of, new_id
-from jobsd.store.jobs import Jobs, NewJob
+from jobsd.store.jobs import UNKNOWN_QUEUE, Jobs, NewJob
+from jobsd.store.keys import queue_of
 from jobsd.store.looks import Looks, noted
 
 if TYPE_CHECKING:
@@ -84,6 +86,14 @@ class _Waiting(NamedTuple):
     answer: asyncio.Future[bool]
 
 
+class _Sender:
+    """A name under which one call follows the other; the number tells a repeated call from a new one."""
+
+    def __init__(self) -> None:
+        self.name = new_id()
+        self.number = 0
+
+
 class Client:
     """Enqueues jobs into the Redis or Valkey at ``url``.
 
@@ -100,7 +110,8 @@ class Client:
         self._looks = Looks(self._readers, shard=shard)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: list[_Waiting] = []
-        self._sender: asyncio.Task[None] | None = None
+        self._sending: asyncio.Task[None] | None = None
+        self._idle_senders: list[_Sender] = []
 
     @overload
     async def enqueue(self, task: Task[P, R] | TaskCall[P, R], /, *args: P.args, **kwargs: P.kwargs) -> JobRef[R]: ...
@@ -178,8 +189,8 @@ class Client:
 
     async def close(self) -> None:
         """Send what waits and close the connections."""
-        while self._sender is not None and not self._sender.done():
-            await asyncio.wait([self._sender])
+        while self._sending is not None and not self._sending.done():
+            await asyncio.wait([self._sending])
         await self._senders.aclose()
         await self._readers.aclose()
 
@@ -210,8 +221,8 @@ class Client:
     async def _store(self, job: NewJob) -> bool:
         answer: asyncio.Future[bool] = self._own_loop().create_future()
         self._waiting.append(_Waiting(job, answer))
-        if self._sender is None or self._sender.done():
-            self._sender = asyncio.create_task(self._send())
+        if self._sending is None or self._sending.done():
+            self._sending = asyncio.create_task(self._send())
         return await answer
 
     async def _send(self) -> None:
@@ -271,19 +282,30 @@ class Client:
         return [JobRef(self, job.id, job.queue, duplicate=not stored) for job, stored in pairs]
 
     async def _store_once(self, jobs: list[NewJob]) -> list[bool]:
-        """Store the jobs, once, however often the answer is lost: the script knows them by their incarnation."""
+        """Store the jobs, once, however often the answer is lost: the script knows the call by its number."""
+        sender = self._idle_senders.pop() if self._idle_senders else _Sender()
+        sender.number += 1
         for tried in range(_TRIES):
             try:
-                return await self._jobs.enqueue(jobs)
+                answers = await self._jobs.enqueue(sender.name, sender.number, jobs)
             except FULL as error:
                 raise StoreFullError(cause=str(error)) from error
             except REFUSED as error:
                 if not is_away(error):
-                    raise StoreRefusedError(cause=str(error)) from error
+                    raise await self._refused(error) from error
                 await self._again(tried, error)
             except AWAY as error:
                 await self._again(tried, error)
+            else:
+                self._idle_senders.append(sender)
+                return answers
         raise AssertionError  # the last try returns or raises
+
+    async def _refused(self, error: Exception) -> StoreRefusedError:
+        word, _, base = str(error).partition(" ")
+        if word != UNKNOWN_QUEUE:
+            return StoreRefusedError(cause=str(error))
+        return UnknownQueueError(queue=queue_of(base), known=await self._reach(self._looks.queues()))
 
     async def _again(self, tried: int, error: Exception) -> None:
         if tried == _TRIES - 1:

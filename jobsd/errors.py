@@ -13,6 +13,7 @@
     │   ├── UnserializableError     an argument has no JSON form
     │   ├── StoreFullError          Redis has no memory left
     │   └── StoreRefusedError       Redis answered with an error
+    │       └── UnknownQueueError   no daemon serves it, and they say so
     ├── UnreachableError            a server does not answer          exit 3
     ├── WrongLoopError              a client of another event loop    exit 1
     ├── JobError                    raised by JobRef.result()         exit 1
@@ -26,6 +27,12 @@ What a task raises to steer (``Retry``, ``SkipRetry``) is no error; see outcome.
 """
 
 from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class JobsdError(Exception):
@@ -121,6 +128,16 @@ class StoreRefusedError(EnqueueError):
 
     def __init__(self, *, cause: str) -> None:
         super().__init__(f"Redis refused the job: {cause}")
+
+
+class UnknownQueueError(StoreRefusedError):
+    """No daemon serves the queue, and the daemons are set to ``unknown_queues = "refuse"``."""
+
+    def __init__(self, *, queue: str, known: Sequence[str]) -> None:
+        near = difflib.get_close_matches(queue, known, 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known) or 'none'}"
+        super().__init__(cause=f"no daemon serves a queue {queue!r}; {hint}")
+        self.queue = queue
 
 
 class UnreachableError(JobsdError):

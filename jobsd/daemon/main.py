@@ -77,7 +77,15 @@ async def _run(
     stop: Signals,
 ) -> None:
     _calm_collector()
-    worker = Worker(redis_url, tasks, settings.queues, settings.worker, records=recorder is not None, shared=shared)
+    worker = Worker(
+        redis_url,
+        tasks,
+        settings.queues,
+        settings.worker,
+        records=recorder is not None,
+        shared=shared,
+        unknown_queues=settings.unknown_queues,
+    )
     stop.command(worker)
     recording = None if recorder is None else asyncio.create_task(recorder.run())
     log.info(

@@ -111,6 +111,8 @@ class Settings(BaseModel):
     """Without it jobs run and leave no record."""
     state: Annotated[Path, AfterValidator(Path.expanduser)] | None = None
     """Where embedded servers keep their data."""
+    unknown_queues: Literal["accept", "refuse"] = "accept"
+    """What enqueue does with a queue that no daemon ever served. The daemon that came last decides for all clients."""
     worker: WorkerOptions = WorkerOptions()
     queues: dict[QueueName, QueueOptions] = Field(
         default={

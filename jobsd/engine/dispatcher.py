@@ -60,6 +60,7 @@ class Dispatcher(Service):
         self._shares = Shares(weights, strict=options.strict)
         self._lease_ms = duration_ms(options.lease)
         self._max_losses = options.max_losses
+        self._queues = list(queues)
         self._poll_s = options.poll.total_seconds()
         if any(":" in queue for queue in queues):
             self._poll_s = min(self._poll_s, _ARQ_POLL_S)
@@ -75,6 +76,7 @@ class Dispatcher(Service):
         self.held = False
         """No jobs are claimed for now; what runs goes on."""
         self.next_due: int | None = None
+        self._look_at: int | None = None
 
     def hold(self, *, held: bool) -> None:
         """Take no more jobs for now, or again."""
@@ -94,7 +96,7 @@ class Dispatcher(Service):
         self._slot.clear()  # before the look: a slot freed from here on is not overlooked
         slots = 0 if self.held else min(self._desk.free_slots, _MOST_LEASES)
         if slots <= 0:
-            await self._hand_on()
+            await self.hand_on()
             await self._slot.wait()
             return None
         if self.failures:
@@ -129,17 +131,20 @@ class Dispatcher(Service):
             log.warning(Event.JOB_LOST, job_id=job_id)
         for lease in claimed.leases:
             self._desk.start(lease)
-        self.next_due = claimed.next_due
+        self.next_due, self._look_at = claimed.next_due, claimed.look_at
         self.idle = len(claimed.leases) < slots and not cut
         return claimed.now if self.idle else None
 
-    async def _hand_on(self) -> None:
-        """Give a wake-up to another worker: this one has no slot for what it announces."""
-        if base := self._waker.take():
-            await self._jobs.wake(self._jobs.queue_of(base))
+    async def hand_on(self) -> None:
+        """Let others wait for what is to come: this one has no slot for it, or takes no more."""
+        base = self._waker.take()
+        if base is None and self._look_at is None:
+            return
+        await self._jobs.hand_on(self._worker, self._queues, None if base is None else self._jobs.queue_of(base))
+        self._look_at = None
 
     async def _sleep_until_due(self, now: int) -> None:
         pause = self._poll_s
-        if self.next_due is not None:
-            pause = min(pause, (self.next_due - now) / 1000 + _TIMER_S)
+        if self._look_at is not None:
+            pause = min(pause, (self._look_at - now) / 1000 + _TIMER_S)
         await self._waker.wait(pause)

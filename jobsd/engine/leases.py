@@ -12,7 +12,7 @@ import os
 import sys
 import threading
 import traceback
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from jobsd.clock import monotonic
 from jobsd.duration import duration_ms
@@ -52,6 +52,7 @@ class Heartbeat:
         attempts: Mapping[str, Attempt],
         facts: Mapping[str, str],
         queues: Sequence[str],
+        unknown_queues: Literal["accept", "refuse"] | None,
         lost: Callable[[Sequence[Lease]], None],
     ) -> None:
         self._url = url
@@ -64,6 +65,7 @@ class Heartbeat:
         self._attempts = attempts
         self._facts = facts
         self._queues = queues
+        self._unknown_queues: Literal["accept", "refuse"] | None = unknown_queues
         self._lost = lost
         self._home = asyncio.get_running_loop()
         self._home_thread = threading.get_ident()
@@ -148,7 +150,7 @@ class Heartbeat:
     async def _announce(self, jobs: Jobs, epoch: str | None) -> str | None:
         """Say who this worker is; notice a Redis that has lost everything. Leases do not depend on it."""
         try:
-            now = await jobs.announce(self._worker, self._facts, self._queues)
+            now = await jobs.announce(self._worker, self._facts, self._queues, self._unknown_queues)
         except Exception as error:  # noqa: BLE001 - a server whose memory is full refuses it; the beats go on
             log.debug(Event.SERVICE_FAILED, service="Heartbeat", cause=repr(error))
             return None

@@ -8,7 +8,7 @@ import re
 import secrets
 import socket
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from jobsd.clock import monotonic
 from jobsd.delays import DEFAULT
@@ -48,7 +48,8 @@ class Worker:
     """Runs the jobs of some queues until it is stopped.
 
     ``shared`` is the dictionary that every task's context begins with; ``records`` says whether
-    executions are streamed for the ledger.
+    executions are streamed for the ledger; ``unknown_queues`` what clients of the shard may do with
+    queues that no worker ever served (None: whatever was said before).
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Worker:
         shard: str = DEFAULT_SHARD,
         records: bool = False,
         shared: dict[str, Any] | None = None,
+        unknown_queues: Literal["accept", "refuse"] | None = None,
         codec: Codec | None = None,
     ) -> None:
         self.id = _worker_id()
@@ -95,6 +97,7 @@ class Worker:
                 "tasks": " ".join(tasks),
             },
             queues=list(queues),
+            unknown_queues=unknown_queues,
             lost=self._lost,
         )
         self._keepers: list[Service] = [
@@ -261,8 +264,7 @@ class Worker:
         self._end_as(attempt, stopped_outcome(attempt, asyncio.CancelledError()) or Interrupted())
 
     async def _close(self) -> None:
-        if base := self._waker.take():
-            await self._quietly(self.jobs.wake(self.jobs.queue_of(base)))
+        await self._quietly(asyncio.wait_for(self.dispatcher.hand_on(), _ANSWERED_WITHIN_S))
         await self._waker.close()
         await self._heartbeat.stop()
         await self._redis_of_tasks.aclose()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
-from jobsd.store.keys import DEFAULT_SHARD, PARKED, base_key, queue_of, shard_key
+from jobsd.store.keys import DEFAULT_SHARD, base_key, queue_of, shard_key
 from jobsd.store.looks import Looks
 from jobsd.store.scripts import Scripts
 
@@ -12,6 +12,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from redis.asyncio import Redis
+
+UNKNOWN_QUEUE = "UNKNOWNQUEUE"
+"""The first word of enqueue.lua's error."""
+
+_FIRST_LEASE = 4  # in claim.lua's answer
+_NO_MORE = 2**53 - 1  # a call's number that no worker comes to
+_LATE_MS = 600_000
 
 
 class NewJob(NamedTuple):
@@ -52,11 +59,13 @@ class Lease:
 class Claimed(NamedTuple):
     """``now`` is the server's, in ms; ``next_due`` the earliest score of the queues, or None.
 
+    ``look_at`` is when this worker is to claim again; None: another one is there when the next job falls due.
     ``lost`` are the jobs whose run was found lost on the way.
     """
 
     now: int
     next_due: int | None
+    look_at: int | None
     leases: list[Lease]
     lost: list[str]
 
@@ -97,15 +106,24 @@ class Jobs:
     def queue_of(self, base: str) -> str:
         return queue_of(base)
 
-    async def announce(self, worker: str, facts: Mapping[str, str], queues: Sequence[str]) -> str:
+    async def announce(
+        self,
+        worker: str,
+        facts: Mapping[str, str],
+        queues: Sequence[str],
+        unknown_queues: Literal["accept", "refuse"] | None = None,
+    ) -> str:
         """Publish what there is to know of a worker and its queues; the beat sets how long that lasts.
 
+        ``unknown_queues`` is what enqueue.lua does from now on with a queue that nobody ever announced.
         Return the epoch: a name that the shard keeps until its Redis loses everything.
         """
         pipe = self.redis.pipeline(transaction=True)
         pipe.hset(f"{self._shard_key}:worker:{worker}", mapping=dict(facts))  # pyright: ignore[reportUnknownMemberType]
         if queues:
             pipe.sadd(f"{self._shard_key}:queues", *map(self.base, queues))
+        if unknown_queues is not None:
+            pipe.hset(f"{self._shard_key}:state", "unknown", unknown_queues)  # pyright: ignore[reportUnknownMemberType]
         pipe.set(f"{self._shard_key}:epoch", worker, nx=True)
         pipe.get(f"{self._shard_key}:epoch")
         return (await pipe.execute())[-1].decode()
@@ -113,20 +131,27 @@ class Jobs:
     async def sign_off(self, worker: str) -> None:
         """Remove a worker that ends in order."""
         pipe = self.redis.pipeline(transaction=True)
+        key = f"{self._shard_key}:worker:{worker}"
         pipe.zrem(f"{self._shard_key}:workers", worker)
-        pipe.delete(f"{self._shard_key}:worker:{worker}")
+        pipe.delete(key)
+        # A copy of one of its calls may still be on its way: it must come too late.
+        pipe.hset(key, mapping={"claim": _NO_MORE, "finish": _NO_MORE})  # pyright: ignore[reportUnknownMemberType]
+        pipe.pexpire(key, _LATE_MS)
         await pipe.execute()
 
-    async def enqueue(self, jobs: Sequence[NewJob]) -> list[bool]:
-        """Store the jobs, at most 1,000; False for one whose id another job has."""
+    async def enqueue(self, sender: str, number: int, jobs: Sequence[NewJob]) -> list[bool]:
+        """Store the jobs, at most 1,000; False for one whose id another job has.
+
+        Repeat with the same ``number`` until an answer has come: within a minute nothing is stored twice.
+        """
         places: dict[str, int] = {}
-        args: list[Any] = []
+        args: list[Any] = [sender, number]
         if not jobs:
             return []
         for job in jobs:
             args += (places.setdefault(job.queue, len(places) + 1), job.id, job.when, job.payload)
-        answers = await self._scripts.call("enqueue", self._keys(places), args)
-        return [answer == 1 for answer in answers]
+        answer: bytes = await self._scripts.call("enqueue", self._keys(places), args)
+        return [digit == ord("1") for digit in answer]
 
     async def claim(
         self,
@@ -149,19 +174,21 @@ class Jobs:
         next_due = int(answer[1])
         leases: list[Lease] = []
         start = f"{worker}:{number}:"
-        for n in range(3, len(answer), 6):
+        for n in range(_FIRST_LEASE, len(answer), 6):
             row = cast("tuple[int, bytes, bytes, int, bytes | None, bytes | None]", answer[n : n + 6])
             place, raw_id, raw_due, attempt, payload, side = row
             if place == 0:  # a lease of a repeated call that has ended meanwhile
                 continue
             due = raw_due.decode()
-            mark = f"{start}{(n - 3) // 6 + 1}:{now}:{attempt}:{due}"
+            mark = f"{start}{(n - _FIRST_LEASE) // 6 + 1}:{now}:{attempt}:{due}"
             job_id = raw_id.decode(errors="surrogateescape")
             leases.append(Lease(queues[place - 1], job_id, mark, int(due), now, attempt, payload, side))
-        lost: list[bytes] = answer[2]
+        look_at = int(answer[2])
+        lost: list[bytes] = answer[3]
         return Claimed(
             now,
-            next_due if 0 <= next_due < PARKED else None,
+            next_due if next_due >= 0 else None,
+            look_at if look_at >= 0 else None,
             leases,
             [job_id.decode(errors="replace") for job_id in lost],
         )
@@ -210,9 +237,10 @@ class Jobs:
         args = [lease.id, lease.mark, done, total]
         return await self._scripts.call("progress", [self.base(lease.queue)], args) == 1
 
-    async def wake(self, queue: str) -> None:
-        """Wake one idle worker of the queue."""
-        await self._scripts.call("wake", [self.base(queue)], [])
+    async def hand_on(self, worker: str, queues: Sequence[str], woken_by: str | None = None) -> None:
+        """Let others wait for the next jobs of the queues, and one have the wake-up that ``worker`` has taken."""
+        place = queues.index(woken_by) + 1 if woken_by in queues else 0
+        await self._scripts.call("hand_on", self._keys(queues), [worker, place])
 
     async def rerun(self, queue: str, job_id: str) -> bool:
         """Run an archived job again; False if there is none, or one with its id is live."""

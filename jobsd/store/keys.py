@@ -16,11 +16,13 @@ prefixes below, so this page is also the map of what they write.
     <base>:stats               hash    processed, failed, lost, stale: totals
     <base>:wake                list    at most one token, popped by one idle worker
 
-    <shard>:state              hash    seen, amnesty (ms); paused:<base>
+    <shard>:state              hash    seen, amnesty (ms); paused:<base> (ms); watch:<base> (due:worker);
+                                       unknown: accept or refuse, what enqueue does with a new queue
     <shard>:queues             set     every base key that was ever used
     <shard>:epoch              string  the worker that first came; gone means that Redis lost everything
     <shard>:workers            zset    worker -> last beat, ms
     <shard>:worker:<id>        hash    beat, lease, claim, finish, answers; host, pid, queues, tasks ...
+    <shard>:sender:<name>      string  the number of a client's last call and its answer; ends after a minute
     <shard>:records            stream  one entry per batch of endings, one field per job
 
     arq:job:<id>               string  the payload

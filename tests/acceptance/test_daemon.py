@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from jobsd import Client, JobState
-from jobsd.errors import JobFailedError
+from jobsd.errors import JobFailedError, UnknownQueueError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,6 +45,17 @@ async def test_a_failing_job_is_retried_then_archived_with_its_cause(daemon: Sta
         with pytest.raises(JobFailedError, match="no luck"):
             await always.result(30)
         assert await always.status() is JobState.ARCHIVED
+
+
+async def test_a_daemon_that_refuses_unknown_queues_makes_every_client_refuse_them(
+    daemon: Start, redis_url: str, redis: Redis
+) -> None:
+    daemon(JOBSD_UNKNOWN_QUEUES="refuse")
+    await until(lambda: redis.hexists("jobsd:{main}::state", "unknown"))
+    async with Client(redis_url) as client:
+        with pytest.raises(UnknownQueueError, match="no daemon serves a queue 'defualt'; did you mean 'default'"):
+            await client.enqueue("add", a=1, b=2, _queue="defualt")
+        assert await (await client.enqueue("add", a=1, b=2, _queue="low")).result(30) == 3
 
 
 async def test_on_sigterm_a_running_job_may_end_in_the_grace(daemon: Start, redis_url: str, redis: Redis) -> None:

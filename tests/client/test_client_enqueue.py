@@ -17,10 +17,12 @@ from jobsd.errors import (
     InvalidOptionError,
     NotConfiguredError,
     PayloadTooLargeError,
+    UnknownQueueError,
     UnreachableError,
     UnserializableError,
 )
 from jobsd.store.codec import decode_payload
+from jobsd.store.jobs import Jobs
 from tests.client.proxy import Proxy
 
 if TYPE_CHECKING:
@@ -241,10 +243,10 @@ async def test_concurrent_calls_travel_together(client: Client, redis) -> None:
 async def test_what_is_called_during_a_round_trip_goes_in_the_next(client: Client) -> None:
     store, batches, go = client._jobs.enqueue, [], asyncio.Event()
 
-    async def slow(jobs: Any) -> Any:
+    async def slow(sender: str, number: int, jobs: Any) -> Any:
         batches.append(len(jobs))
         await go.wait()
-        return await store(jobs)
+        return await store(sender, number, jobs)
 
     client._jobs.enqueue = slow  # type: ignore[method-assign]
     calls = [asyncio.create_task(client.enqueue("add"))]
@@ -296,15 +298,15 @@ async def test_close_waits_for_the_calls_that_are_under_way(redis_url: str, redi
 async def test_callers_hear_when_the_sender_is_cancelled(client: Client) -> None:
     sent = asyncio.Event()
 
-    async def never_answered(_: Any) -> Any:
+    async def never_answered(*_: Any) -> Any:
         sent.set()
         await asyncio.sleep(3600)
 
     client._jobs.enqueue = never_answered  # type: ignore[method-assign]
     call = asyncio.create_task(client.enqueue("add"))
     await sent.wait()
-    assert client._sender is not None
-    client._sender.cancel()
+    assert client._sending is not None
+    client._sending.cancel()
     await asyncio.wait([call], timeout=0.5)
     heard = call.done()
     call.cancel()
@@ -337,6 +339,55 @@ async def test_a_lost_answer_stores_one_job(redis_url: str, redis, tmp_path: Pat
         assert not any(one.duplicate for one in many)
     assert await redis.zcard(BASE) == 2
     assert await redis.zcard("jobsd:{main}:maths") == 3
+
+
+async def test_a_lost_answer_stores_one_job_though_it_has_run_and_left_no_trace_before_it_is_asked_for_again(
+    redis_url: str, redis, tmp_path: Path
+) -> None:
+    async with Proxy(redis_url, tmp_path / "proxy.sock") as proxy, Client(proxy.url) as client:
+        await client.enqueue("warm", _queue="other")
+        send, calls = client._jobs.enqueue, 0
+
+        async def run_all_before_the_second_call(*args: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls == 2:
+                await redis.delete(BASE, *await redis.keys("arq:job:*"))
+            return await send(*args)
+
+        client._jobs.enqueue = run_all_before_the_second_call  # type: ignore[method-assign]
+        proxy.swallowing = 1
+        assert not (await client.enqueue("add", 1)).duplicate
+        assert calls == 2
+    assert await redis.zcard(BASE) == 0
+
+
+async def test_calls_of_many_coroutines_and_of_enqueue_many_at_the_same_time_are_all_stored(
+    client: Client, redis
+) -> None:
+    calls = [client.enqueue_many(add.job(n) for n in range(1500)) for _ in range(3)]
+    calls += [client.enqueue("add", n) for n in range(50)]
+    answers = await asyncio.gather(*calls)
+    assert not any(one.duplicate for answer in answers for one in (answer if isinstance(answer, list) else [answer]))
+    assert await redis.zcard("jobsd:{main}:maths") == 4500
+    assert await redis.zcard(BASE) == 50
+
+
+async def test_a_queue_that_no_daemon_serves_is_refused_by_name_where_daemons_say_so(client: Client, redis) -> None:
+    await Jobs(redis).announce("w1", {"pid": "1"}, ["critical", "default"], "refuse")
+    right, wrong = client.enqueue("add", 1), client.enqueue("add", 2, _queue="defualt")
+    stored, refused = await asyncio.gather(right, wrong, return_exceptions=True)
+    assert isinstance(refused, UnknownQueueError)
+    assert "no daemon serves a queue 'defualt'; did you mean 'default'?" in str(refused)
+    assert not stored.duplicate
+    assert await redis.zcard(BASE) == 1
+
+
+async def test_of_many_jobs_none_is_stored_when_the_queue_of_one_is_unknown(client: Client, redis) -> None:
+    await Jobs(redis).announce("w1", {"pid": "1"}, ["maths"], "refuse")
+    with pytest.raises(UnknownQueueError, match="no daemon serves a queue 'nowhere'; known are maths"):
+        await client.enqueue_many([add.job(1), add.opts(queue="nowhere").job(2)])
+    assert await redis.keys("arq:job:*") == []
 
 
 async def test_a_lost_answer_about_a_duplicate_is_still_one(redis_url: str, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ SAMPLE = Path(__file__).parents[2] / "config/jobsd.toml"
 REDIS = 'an address such as "redis://host:6379/0", "rediss://user:password@host:6380/0" or "unix:///run/valkey.sock"'
 POSTGRES = 'an address such as "postgresql://user:password@host:5432/name"'
 DURATION = 'a duration such as "500ms", "30s", "5m", "1h30m", "2d"'
-TOP = "tasks, timezone, redis_url, redis_enable, database_url, state, worker, queues, records, log"
+TOP = "tasks, timezone, redis_url, redis_enable, database_url, state, unknown_queues, worker, queues, records, log"
 LEVELS = '"DEBUG", "INFO", "WARNING", "ERROR"'
 QUOTING = "; inside a password write / as %2F, # as %23, ? as %3F and @ as %40"
 

@@ -60,7 +60,7 @@ async def test_a_slot_that_is_freed_while_a_wake_up_is_handed_on_is_used(hall) -
         await go.wait()
 
     worker = hall.make(waits, quick, concurrency=1, poll="1h")
-    claim, wake = worker.jobs.claim, worker.jobs.wake
+    claim, hand_on = worker.jobs.claim, worker.jobs.hand_on
 
     async def claim_while_a_token_comes(*args: Any, **kwargs: Any) -> Any:
         claimed = await claim(*args, **kwargs)
@@ -69,12 +69,12 @@ async def test_a_slot_that_is_freed_while_a_wake_up_is_handed_on_is_used(hall) -
             await until(lambda: worker._waker._base)
         return claimed
 
-    async def wake_while_the_job_ends(queue: str) -> None:
+    async def hand_on_while_the_job_ends(*args: Any) -> None:
         go.set()
         await until(lambda: not worker.attempts)
-        await wake(queue)
+        await hand_on(*args)
 
-    worker.jobs.claim, worker.jobs.wake = claim_while_a_token_comes, wake_while_the_job_ends
+    worker.jobs.claim, worker.jobs.hand_on = claim_while_a_token_comes, hand_on_while_the_job_ends
     hall.start(worker)
     await hall.client.enqueue("waits", _delay="50ms")  # its due time ends the sleep, while the waker still listens
     await until(lambda: second)
@@ -118,9 +118,13 @@ async def test_a_full_worker_does_not_keep_a_wake_up_from_an_idle_one(hall) -> N
         await go.wait()
 
     full = hall.open(waits, quick, concurrency=1, poll="1h")
-    await hall.client.enqueue("waits", _delay="50ms")
+    await until(lambda: _blocked(hall, 1))
+    payload = b'{"i":"0123456789ab","t":null,"f":"waits","a":[],"k":{},"et":1}'
+    await hall.redis.mset({"arq:job:by-hand": payload})
+    await hall.redis.zadd("jobsd:{main}:default", {"by-hand": 1})  # wakes nobody: the worker takes it, and listens on
+    full.look()
     await until(lambda: full.attempts)
-    await until(lambda: full._waker._listening)
+    assert full._waker._listening
     idle = hall.open(waits, quick, concurrency=1, poll="1h")
     await until(lambda: idle._waker._listening)
     await until(lambda: _blocked(hall, 2))
@@ -166,7 +170,7 @@ async def test_a_payload_with_a_wrong_field_is_archived(hall, wrong: str) -> Non
     attempts = attempts_of(worker)
     hall.start(worker)
     payload = f'{{"i":"0123456789ab","t":null,"f":"fails","a":[],"k":{{}},"et":1,{wrong}}}'
-    await Jobs(hall.redis).enqueue([NewJob("default", "odd", "", payload.encode())])
+    await Jobs(hall.redis).enqueue("client", 1, [NewJob("default", "odd", "", payload.encode())])
     await first_has_ended(attempts)
     assert not worker.attempts
     await until(lambda: hall.redis.exists("jobsd:{main}:default:dead:odd"))
@@ -445,7 +449,7 @@ async def test_large_payloads_do_not_starve_another_queue(hall) -> None:
 
 async def test_a_job_that_cannot_be_read_says_so_to_who_waits_for_it(hall) -> None:
     hall.open(quick)
-    await Jobs(hall.redis).enqueue([NewJob("default", "odd", "", b"nonsense")])
+    await Jobs(hall.redis).enqueue("client", 1, [NewJob("default", "odd", "", b"nonsense")])
     reference = hall.client.job("odd")
     await until(lambda: hall.redis.exists("jobsd:{main}:default:dead:odd"))
     with pytest.raises(JobFailedError, match="cannot be read"):

@@ -81,6 +81,7 @@ class Shop:
         self.jobs = Jobs(redis, variants=variants())
         self.now = START - 2 * LEASE_MS
         self._bystander = self.hand("bystander")
+        self._calls = 0
 
     async def open(self) -> Shop:
         """Let the amnesty of a fresh server pass."""
@@ -105,10 +106,19 @@ class Shop:
                 await hand.extend()
             ms -= step
 
+    async def enqueue(self, jobs: Sequence[NewJob]) -> list[bool]:
+        """Enqueue as the next call of one sender."""
+        self._calls += 1
+        return await self.enqueue_again(jobs)
+
+    async def enqueue_again(self, jobs: Sequence[NewJob], number: int | None = None) -> list[bool]:
+        """Send the last call once more, or one as ``number``."""
+        return await self.jobs.enqueue("client", self._calls if number is None else number, jobs)
+
     async def put(self, *job_ids: str, queue: str = "default", when: str = "") -> list[NewJob]:
         """Enqueue new jobs; all of them are stored."""
         jobs = [a_job(job_id, queue=queue, when=when) for job_id in job_ids]
-        assert await self.jobs.enqueue(jobs) == [True] * len(jobs)
+        assert await self.enqueue(jobs) == [True] * len(jobs)
         return jobs
 
     async def recover(self, *queues: str, records: bool = True) -> list[str]:
@@ -141,9 +151,10 @@ class Shop:
         return [{job_id.decode(): record for job_id, record in fields.items()} for _, fields in entries]
 
     async def keys(self) -> set[str]:
-        """Return every key there is, without the shard's prefix."""
+        """Return every key there is, without the shard's prefix, but those of senders, which end by themselves."""
         found = {key.decode() async for key in self.redis.scan_iter(count=1000)}
-        return {key.removeprefix(SHARD) for key in found - {_CLOCK_KEY}}
+        names = {key.removeprefix(SHARD) for key in found - {_CLOCK_KEY}}
+        return {name for name in names if not name.startswith(":sender:")}
 
     async def everything(self) -> dict[str, Any]:
         """Return the whole database, to see that nothing has changed."""

@@ -150,4 +150,4 @@ async def test_an_id_that_is_no_text_goes_its_whole_way(shop):
 async def test_an_id_that_an_arq_client_uses_is_refused(shop):
     await enqueue_as_arq(shop.redis, "waits")
     await shop.redis.psetex("arq:result:ended", DAY_MS, PICKLED)
-    assert await shop.jobs.enqueue([a_job("waits"), a_job("ended")]) == [False, False]
+    assert await shop.enqueue([a_job("waits"), a_job("ended")]) == [False, False]

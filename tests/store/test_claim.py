@@ -62,7 +62,7 @@ async def test_no_more_than_500_are_leased_in_one_call(shop):
 
 async def test_large_payloads_come_in_several_answers(shop):
     payload = a_payload("email:send", "x" * (MIB - 1000))
-    await shop.jobs.enqueue([a_job(f"job-{n}", payload=payload) for n in range(12)])
+    await shop.enqueue([a_job(f"job-{n}", payload=payload) for n in range(12)])
     hand = shop.hand("w1")
     answers = [await hand.claim(100) for _ in range(12)]
     assert sum(map(len, answers)) == 12
@@ -71,7 +71,7 @@ async def test_large_payloads_come_in_several_answers(shop):
 
 async def test_large_payloads_do_not_keep_a_worker_from_coming_back_for_the_rest(shop):
     payload = a_payload("email:send", "x" * 100_000)
-    await shop.jobs.enqueue([a_job(f"job-{n:03}", payload=payload) for n in range(150)])
+    await shop.enqueue([a_job(f"job-{n:03}", payload=payload) for n in range(150)])
     hand = shop.hand("w1")
     answers = [len(await hand.claim(500)) for _ in range(5)]
     assert 42 <= answers[0] < 150
@@ -170,7 +170,7 @@ async def test_a_claim_tells_which_runs_it_found_lost(shop):
 async def test_shards_know_nothing_of_each_other(shop, redis):
     await shop.put("job-1")
     other = Jobs(redis, shard="other")
-    await other.enqueue([a_job("job-2")])
+    await other.enqueue("client", 1, [a_job("job-2")])
     assert await other.looks.queues() == ["default"]
     assert await shop.redis.zrange("jobsd:{other}:default", 0, -1) == [b"job-2"]
     assert ids(await shop.hand("w1").claim()) == ["job-1"]

@@ -122,3 +122,13 @@ async def test_a_repeated_call_that_finds_more_due_jobs_says_so(shop):
     hand = shop.hand("w1")
     answers = [await hand.claim_again(1, 1) for _ in range(2)]
     assert [answer.next_due for answer in answers] == [START, START]
+
+
+async def test_a_copy_of_a_claim_that_arrives_after_its_worker_signed_off_gets_nothing(shop):
+    hand = shop.hand("w1")
+    await hand.claim()
+    await hand.extend()
+    await shop.put("job-1")
+    await shop.jobs.sign_off("w1")
+    assert ids((await hand.claim_again()).leases) == []
+    assert await shop.redis.ttl("jobsd:{main}::worker:w1") != -1

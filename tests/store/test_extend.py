@@ -123,11 +123,13 @@ async def test_with_long_leases_it_is_kept_for_ten_of_them(shop):
     assert 35_990_000 < await shop.redis.pttl(WORKER) <= 36_000_000
 
 
-async def test_a_worker_that_signs_off_leaves_nothing(shop):
+async def test_a_worker_that_signs_off_leaves_only_what_tells_late_copies_of_its_calls_and_ends_by_itself(shop):
     before = await shop.keys()
     await shop.hand("w1").extend()
     await shop.jobs.sign_off("w1")
-    assert await shop.keys() == before
+    assert await shop.keys() - before == {":worker:w1"}
+    assert 0 < await shop.redis.pttl("jobsd:{main}::worker:w1") <= 600_000
+    assert await shop.redis.hget("jobsd:{main}::worker:w1", "beat") is None
     assert await shop.redis.zscore("jobsd:{main}::workers", "w1") is None
 
 

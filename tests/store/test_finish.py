@@ -132,7 +132,7 @@ async def test_whatever_becomes_of_a_job_its_lease_is_gone(shop):
 
 
 async def test_a_batch_ends_jobs_of_several_queues_each_in_its_own(shop):
-    await shop.jobs.enqueue([a_job("a", queue="high"), a_job("b", queue="low"), a_job("c", queue="arq:queue")])
+    await shop.enqueue([a_job("a", queue="high"), a_job("b", queue="low"), a_job("c", queue="arq:queue")])
     hand = shop.hand("w1")
     a, b, c = await hand.claim(3, **{"high": 1, "low": 1, "arq:queue": 1})
     assert await hand.finish(completed(c), an_ending(b, "R", START + 5, "{}"), archived(a)) == [True] * 3

@@ -138,3 +138,21 @@ async def test_stale_endings_are_counted(shop):
 
 async def test_a_batch_of_nothing_is_answered_with_nothing(shop):
     assert await shop.hand("w1").finish() == []
+
+
+async def test_a_copy_of_a_batch_that_arrives_after_its_worker_signed_off_leaves_no_trace(shop):
+    hand, [lease] = await claimed(shop, "job-1")
+    batch = completed(lease)
+    await hand.finish(batch)
+    await shop.jobs.sign_off("w1")
+    before = await shop.everything()
+    await hand.finish_again(batch)
+    changed = {key for key, value in (await shop.everything()).items() if value != before.get(key)}
+    assert changed == set()
+
+
+async def test_of_two_endings_of_a_lease_in_one_batch_one_is_accepted(shop):
+    hand, [lease] = await claimed(shop, "job-1")
+    again = an_ending(lease, "R", START + 1000, '{"n":1,"f":1}')
+    assert await hand.finish(completed(lease), again) == [True, False]
+    assert (await shop.traces("job-1")).keys() == {"arq:result:job-1", "default:completed"}

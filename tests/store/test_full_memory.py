@@ -23,7 +23,7 @@ async def test_a_job_is_refused_and_nothing_of_it_is_stored(shop, full):
     before = await shop.everything()
     await full()
     with pytest.raises(OutOfMemoryError):
-        await shop.jobs.enqueue([a_job("job-1")])
+        await shop.enqueue([a_job("job-1")])
     assert await shop.everything() == before
 
 

@@ -96,7 +96,7 @@ async def test_the_third_loss_archives_the_job_with_the_evidence_and_leaves_noth
 
 async def test_its_result_says_so_and_ends_by_itself(shop):
     job = a_job("job-1")
-    await shop.jobs.enqueue([job])
+    await shop.enqueue([job])
     await lose(shop, MAX_LOSSES)
     stored = await shop.jobs.looks.result("job-1")
     message = "lost: worker w3 fell silent; this job lost its worker 3 times"

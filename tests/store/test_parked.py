@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.store.shop import START, Shop, a_job, an_ending, ids
+from tests.store.shop import START, Shop, a_job, an_ending, claimed, ids
 
 
 async def park(shop: Shop, reason: str, *job_ids: str, when: str = "") -> None:
@@ -14,7 +14,7 @@ async def park(shop: Shop, reason: str, *job_ids: str, when: str = "") -> None:
 
 async def test_a_released_job_is_back_at_its_original_due_time_and_bears_no_trace_of_it(shop):
     job = a_job("job-1", when=f"{START - 700}")
-    await shop.jobs.enqueue([job])
+    await shop.enqueue([job])
     hand = shop.hand("w1")
     [lease] = await hand.claim()
     await hand.finish(an_ending(lease, "P", lease.due, "task:x"))
@@ -71,3 +71,14 @@ async def test_parking_is_no_attempt(shop):
     await shop.jobs.release("default", ["task:x"])
     [lease] = await shop.hand("w1").claim()
     assert (lease.attempt, lease.side) == (1, None)
+
+
+async def test_a_release_leaves_alone_a_later_job_that_is_not_parked(shop):
+    hand, [lease] = await claimed(shop, "job-1")
+    await hand.finish(an_ending(lease, "P", lease.due, "task:x"))
+    await shop.redis.zadd("jobsd:{main}:default", {"job-1": 1})  # Job.abort
+    [again] = await hand.claim()
+    assert await hand.finish(an_ending(again, "D")) == [True]
+    await shop.put("job-1", when="+60000")
+    await shop.jobs.release("default", ["task:x"])
+    assert await shop.score("job-1") == START + 60_000

@@ -58,7 +58,7 @@ async def test_a_job_that_is_not_archived_is_not_run(shop):
 async def test_it_gives_way_to_a_live_job_that_bears_its_id(shop):
     hand, [lease] = await claimed(shop, "job-1")
     await hand.finish(an_ending(lease, "A", 0, "{}"))
-    await shop.jobs.enqueue([a_job("job-1")])
+    await shop.enqueue([a_job("job-1")])
     before = await shop.everything()
     assert not await shop.jobs.rerun("default", "job-1")
     assert await shop.everything() == before
@@ -67,8 +67,19 @@ async def test_it_gives_way_to_a_live_job_that_bears_its_id(shop):
 async def test_it_gives_way_to_the_kept_result_of_a_job_that_bore_its_id_since(shop):
     hand, [lease] = await claimed(shop, "job-1")
     await hand.finish(an_ending(lease, "A", 0, "{}"))
-    await shop.jobs.enqueue([a_job("job-1")])
+    await shop.enqueue([a_job("job-1")])
     [later] = await hand.claim()
+    await hand.finish(completed(later))
+    before = await shop.everything()
+    assert not await shop.jobs.rerun("default", "job-1")
+    assert await shop.everything() == before
+
+
+async def test_an_archived_job_gives_way_to_one_of_its_id_that_another_queue_completed_since(shop):
+    hand, [lease] = await claimed(shop, "job-1")
+    await hand.finish(an_ending(lease, "A", 0, '{"n":1}'))
+    await shop.put("job-1", queue="low")
+    [later] = await hand.claim(1, low=1)
     await hand.finish(completed(later))
     before = await shop.everything()
     assert not await shop.jobs.rerun("default", "job-1")

@@ -123,7 +123,7 @@ async def test_what_is_forgotten_of_an_id_leaves_alone_the_live_job_that_bears_i
     await hand.finish(an_ending(lease, "A", 0, "{}"))
     await shop.jump(ARCHIVE_MS)
     job = a_job("job-1")
-    await shop.jobs.enqueue([job])
+    await shop.enqueue([job])
     assert await trim(shop) == 1
     assert await shop.traces("job-1") == {"arq:job:job-1": job.payload, "default": START + ARCHIVE_MS}
     assert ids(await hand.claim()) == ["job-1"]

@@ -20,7 +20,7 @@ async def test_however_many_jobs_come_one_token_lies_there(shop):
 
 
 async def test_a_token_is_of_one_queue(shop):
-    await shop.jobs.enqueue([a_job("a", queue="high"), a_job("b", queue="high"), a_job("c", queue="low")])
+    await shop.enqueue([a_job("a", queue="high"), a_job("b", queue="high"), a_job("c", queue="low")])
     assert [await shop.tokens(queue) for queue in ("high", "low", "default")] == [1, 1, 0]
 
 
@@ -55,7 +55,7 @@ async def test_a_job_that_is_due_wakes_a_worker_though_older_ones_are_waiting(sh
 async def test_a_duplicate_wakes_nobody(shop):
     [job] = await shop.put("job-1")
     await shop.tokens()
-    await shop.jobs.enqueue([job, a_job("job-1")])
+    await shop.enqueue([job, a_job("job-1")])
     assert await shop.tokens() == 0
 
 
@@ -73,16 +73,23 @@ async def test_who_leaves_due_jobs_behind_passes_a_token_on(shop):
     assert await shop.tokens() == 1
 
 
-async def test_what_is_due_later_is_not_left_behind(shop):
-    await shop.put("now")
-    await shop.put("later", when="+1")
+async def test_who_takes_a_job_with_its_last_slot_wakes_another_for_what_is_due_later_unless_one_watches(shop):
+    hand, watcher = shop.hand("w1"), shop.hand("w2")
+    await shop.put("now", "and", "then")
+    await shop.put("later", when="+10000")  # before the lease of one that runs ends
     await shop.tokens()
-    await shop.hand("w1").claim(1)
+    await hand.claim(3)
+    assert await shop.tokens() == 1
+    await watcher.extend()
+    await watcher.claim()
+    await shop.put("once more")
+    await shop.tokens()
+    await hand.claim(1)
     assert await shop.tokens() == 0
 
 
 async def test_only_the_queues_that_have_more_due_get_a_token(shop):
-    await shop.jobs.enqueue([a_job("a", queue="high"), a_job("b", queue="high"), a_job("c", queue="low")])
+    await shop.enqueue([a_job("a", queue="high"), a_job("b", queue="high"), a_job("c", queue="low")])
     await shop.tokens("high"), await shop.tokens("low")
     await shop.hand("w1").claim(2, high=1, low=1)
     assert [await shop.tokens("high"), await shop.tokens("low")] == [1, 0]
@@ -136,7 +143,7 @@ async def test_released_jobs_wake_nobody_since_who_releases_them_claims_them(sho
     assert await shop.tokens() == 0
 
 
-async def test_a_token_that_was_handed_on_does_not_add_to_one_that_lies_there(shop):
-    await shop.jobs.wake("default")
-    await shop.jobs.wake("default")
-    assert await shop.tokens() == 1
+async def test_a_token_that_is_handed_on_does_not_add_to_one_that_lies_there(shop):
+    await shop.jobs.hand_on("w1", ["low", "default"], "default")
+    await shop.jobs.hand_on("w1", ["low", "default"], "default")
+    assert [await shop.tokens("low"), await shop.tokens("default")] == [0, 1]

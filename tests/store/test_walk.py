@@ -51,8 +51,9 @@ class Walk:
             )
             for n in range(self.random.randint(1, 5))
         ]
-        for _ in range(self.random.choice([1, 1, 2])):
-            assert all(await self.shop.jobs.enqueue(batch))
+        assert all(await self.shop.enqueue(batch))
+        if self.random.random() < 0.3:  # the answer was lost
+            assert all(await self.shop.enqueue_again(batch))
         self.enqueued |= {job.id for job in batch}
 
     async def claim(self, hand: Hand) -> None:

@@ -9,11 +9,13 @@
 -- ARGV[5]   losses after which a job is archived
 -- ARGV[6]   '1' if records are streamed
 -- ARGV[7…]  quota and name of each queue; what one queue leaves goes to the others, in their order
--- Returns   {now, next due time or -1, {ids of runs found lost}, queue, id, due, attempt, payload or false, side or false, …}
+-- Returns   {now, next due time or -1, time at which this worker is to look again or -1, {ids of runs found lost},
+--           queue, id, due, attempt, payload or false, side or false, …}
 --           The mark of the nth lease is worker:claim:n:now:attempt:due.
 --@include clock
 --@include room
 --@include wake
+--@include watch
 --@include amnesty
 --@include archive
 --@include side
@@ -23,7 +25,7 @@ local shard, worker, number = KEYS[1], ARGV[1], ARGV[2]
 local lease_ms, slots = tonumber(ARGV[3]), math.min(tonumber(ARGV[4]), 500)
 local lease_end = now + lease_ms
 local lost = {}
-local answer = {now, -1, lost}
+local answer = {now, -1, -1, lost}
 local identity = shard .. ':worker:' .. worker
 
 make_room(shard)
@@ -70,17 +72,28 @@ local function repeat_answer()
   end
 end
 
-local paused = {}
-for q = 2, #KEYS do paused[q - 1] = 'paused:' .. KEYS[q] end
+local paused, watches = {}, {}
+for q = 2, #KEYS do paused[q - 1], watches[q - 1] = 'paused:' .. KEYS[q], 'watch:' .. KEYS[q] end
 paused = redis.call('HMGET', shard .. ':state', unpack(paused))
+watches = redis.call('HMGET', shard .. ':state', unpack(watches))
+
+local function sooner(one, other) return other == -1 and one or math.min(one, other) end
 
 local function tell_next_due(full)
   for q = 2, #KEYS do
-    if not paused[q - 1] then
-      local head = tonumber(redis.call('ZRANGE', KEYS[q], 0, 0, 'WITHSCORES')[2])
-      if head and head <= now and full then wake(KEYS[q]) end  -- more than this worker can take
-      if head and (answer[2] == -1 or head < answer[2]) then answer[2] = math.max(head, 0) end
+    local base, text = KEYS[q], watches[q - 1]
+    local head, id
+    if not paused[q - 1] then head, id = head_of(base) end
+    local watched = head and head > now and is_watched(shard, worker, text, head, now, lease_ms)
+    if full or not head then
+      leave_watch(shard, base, worker, text)
+      -- More is due, or will be, than this worker can take. (The first may be a running job, at its lease's end.)
+      if head and not watched and (head <= now or not redis.call('ZSCORE', base .. ':active', id)) then wake(base) end
+    elseif not watched then
+      if head > now then keep_watch(shard, base, worker, text, head) end
+      answer[3] = sooner(math.max(head, 0), answer[3])
     end
+    if head then answer[2] = sooner(math.max(head, 0), answer[2]) end
   end
   return answer
 end

@@ -38,15 +38,16 @@ for i = 1, n do running[i] = 'arq:in-progress:' .. ARGV[FIRST + (i - 1) * STEP +
 local marks = redis.call('MGET', unpack(running))
 
 local ended, results, records, keys = {}, {}, {}, {}
-local per_queue, refused = {}, {}
+local per_queue, refused, seen = {}, {}, {}
 for i = 1, n do
   local at = FIRST + (i - 1) * STEP
-  if marks[i] ~= ARGV[at + 2] then
+  if marks[i] ~= ARGV[at + 2] or seen[marks[i]] then
     answers[i] = 's'
     local base = KEYS[tonumber(ARGV[at]) + 1]
     refused[base] = (refused[base] or 0) + 1
   else
     answers[i] = 'a'
+    seen[marks[i]] = true
     local q, id, move = tonumber(ARGV[at]) + 1, ARGV[at + 1], ARGV[at + 3]
     local own = per_queue[q]
     if not own then

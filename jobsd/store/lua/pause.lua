@@ -9,7 +9,10 @@
 --@include clock
 --@include wake
 local field = 'paused:' .. KEYS[1]
-if ARGV[1] == '1' then return redis.call('HSETNX', KEYS[2] .. ':state', field, clock()) end
+if ARGV[1] == '1' then
+  redis.call('HDEL', KEYS[2] .. ':state', 'watch:' .. KEYS[1])  -- nobody waits for its jobs
+  return redis.call('HSETNX', KEYS[2] .. ':state', field, clock())
+end
 local was = redis.call('HDEL', KEYS[2] .. ':state', field)
 if was == 1 then wake(KEYS[1]) end
 return was

@@ -17,12 +17,16 @@ for q = 2, #KEYS do
     local parked = base .. ':parked:' .. ARGV[i]
     local jobs = redis.call('ZRANGE', parked, 0, most - released - 1, 'WITHSCORES')
     local back, ids = {}, {}
-    for j = 1, #jobs, 2 do
-      back[j], back[j + 1] = jobs[j + 1], jobs[j]
-      ids[#ids + 1] = jobs[j]
-    end
+    for j = 1, #jobs, 2 do ids[#ids + 1] = jobs[j] end
     if #ids > 0 then
-      redis.call('ZADD', base, 'XX', unpack(back))
+      local scores = redis.call('ZMSCORE', base, unpack(ids))
+      for j, id in ipairs(ids) do
+        -- One that arq's abort made due meanwhile is no longer parked, nor is a later job of its id.
+        if tonumber(scores[j] or 0) >= 9e15 then
+          back[#back + 1], back[#back + 2] = jobs[2 * j], id
+        end
+      end
+      if #back > 0 then redis.call('ZADD', base, unpack(back)) end
       redis.call('ZREM', parked, unpack(ids))
       released = released + #ids
     end

@@ -10,7 +10,8 @@
 local base, id = KEYS[1], ARGV[1]
 local dead = base .. ':dead:' .. id
 local payload = redis.call('HGET', dead, 'payload')
-if not payload or redis.call('EXISTS', 'arq:job:' .. id) == 1 or redis.call('ZSCORE', base .. ':completed', id) then return 0 end
+-- Its own result ends by itself; one that does not is kept for a later job of its id, in whichever queue.
+if not payload or redis.call('EXISTS', 'arq:job:' .. id) == 1 or redis.call('PTTL', 'arq:result:' .. id) == -1 then return 0 end
 local info = read_side(redis.call('HGET', dead, 'info'))
 redis.call('SET', 'arq:job:' .. id, payload)
 redis.call('ZADD', base, clock(), id)

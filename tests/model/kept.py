@@ -1,0 +1,64 @@
+"""What is kept of jobs that have ended: the completed ones with their results, and the archive."""
+
+from typing import Any, NamedTuple
+
+KEEP_COMPLETED, KEEP_ARCHIVED, KEEP_ARCHIVED_MS = 3, 3, 40_000
+
+
+class Completed(NamedTuple):
+    until: int
+
+
+class Archived(NamedTuple):
+    since: int
+    payload: bytes
+    noted: dict[str, Any]
+
+
+class Kept:
+    def __init__(self):
+        self.completed, self.archived = {}, {}  # by queue and id
+        self.results, self.passing = {}, set()  # id -> incarnation; the ids whose result Redis forgets by itself
+
+    def result_of(self, job_id):
+        return self.results.get(job_id, b"")
+
+    def put(self, job, ending, now):
+        if ending.move == "A":
+            self.archive(job, now, ending.result)
+            self._forget(self.archived, job.queue, now - KEEP_ARCHIVED_MS, KEEP_ARCHIVED)
+        elif ending.result:
+            self.results[job.id] = ending.result[:19]
+            self.completed[job.queue, job.id] = Completed(now + ending.at)
+            self._forget(self.completed, job.queue, 0, KEEP_COMPLETED)
+
+    def archive(self, job, now, result):
+        self.archived[job.queue, job.id] = Archived(now, job.payload, job.noted)
+        if result:
+            self.results[job.id] = result[:19]
+            self.passing.add(job.id)
+
+    def take_archived(self, queue, job_id):
+        """Return an archived job that is to run again; None if a later one of its id is kept as completed."""
+        if (queue, job_id) not in self.archived or self.results.keys() - self.passing >= {job_id}:
+            return None
+        self.forget_result(job_id)
+        return self.archived.pop((queue, job_id))
+
+    def forget_result(self, job_id):
+        self.results.pop(job_id, None)
+        self.passing.discard(job_id)
+
+    def trim(self, queue, now, keep_archived_ms, keep_archived_count):
+        over = self._forget(self.completed, queue, now, len(self.completed))
+        return over + self._forget(self.archived, queue, now - keep_archived_ms, keep_archived_count)
+
+    def _forget(self, shelf, queue, until, count):
+        """Forget what is older, and the oldest of what is more; return how many."""
+        line = sorted((kept[0], place) for place, kept in shelf.items() if place[0] == queue)
+        over = [place for n, (at, place) in enumerate(line) if at <= until or n < len(line) - count]
+        for place in over:
+            del shelf[place]
+            if shelf is self.completed:
+                self.forget_result(place[1])
+        return len(over)

@@ -21,6 +21,7 @@ _RELEASE_EVERY_S = 1.0  # while daemons with and without a task share a queue, i
 _TRIM_EVERY_S = 30.0
 _ADOPT_EVERY_S = 5.0  # a backlog of a million is seen within three hours; a payload expires after 24
 _MOST_CALLS = 20
+_TICKS_A_LEASE = 4
 
 
 class Keeper(Service):
@@ -36,12 +37,12 @@ class Recoverer(Keeper):
         self._lease_ms = duration_ms(options.lease)
         self._max_losses = options.max_losses
         self._records = records
-        self._every_s = min(1.0, self._lease_ms / 4000)
+        self._every_s = min(1.0, self._lease_ms / 1000 / _TICKS_A_LEASE)
         self._queues: list[str] = []
         self._ticks = 0
 
     async def tick(self) -> float | None:
-        if self._ticks % 10 == 0:
+        if self._ticks % _TICKS_A_LEASE == 0:  # a new queue is known before the first lease in it can run out
             self._queues = await self._jobs.looks.queues()
         self._ticks += 1
         if self._queues:

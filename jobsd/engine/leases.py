@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 _MOST_LEASES = 500
 _frames: Callable[[], dict[int, FrameType]] = sys._current_frames  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - documented
-_WATCH_S = 0.5
-_BLOCKED_S = 1.0
+_WATCH_S = 0.25
+_BLOCKED_S = 1.0  # told one watch to two later: within two seconds of a block's beginning
 _ANNOUNCE_EVERY = 12
 STALLED_EXIT_CODE = 70
 
@@ -192,8 +192,11 @@ class Heartbeat:
             self._home_call(self._pong)
         elif monotonic() - self._ping_sent > _BLOCKED_S and not self._blocked_told:
             self._blocked_told = True
+            blocker = self._blocker()
             log.warning(
                 Event.LOOP_BLOCKED,
+                job_id=blocker.lease.id if blocker else None,
+                task=blocker.payload.task if blocker and blocker.payload else None,
                 blocked_s=round(monotonic() - self._ping_sent, 1),
                 stack=self._home_stack(),
                 running=self._running(),
@@ -203,6 +206,12 @@ class Heartbeat:
     def _pong(self) -> None:
         self._ping_sent = None
         self._blocked_told = False
+
+    def _blocker(self) -> Attempt | None:
+        """Return the attempt whose function is at work; None if it is something else, maybe a task that one made."""
+        current = asyncio.current_task(self._home)
+        attempts = list(self._attempts.values())
+        return next((attempt for attempt in attempts if current is not None and attempt.runs_in is current), None)
 
     def _home_stack(self) -> str:
         frame = _frames().get(self._home_thread)

@@ -1,14 +1,34 @@
-"""The tasks that the acceptance tests run in real daemons. Each says what it does to a list in Redis."""
+"""The tasks that the acceptance tests run in real daemons. Each says what it does to a list in Redis, or to a file.
+
+The files lie in the daemon's working directory, which is the test's own: ``told``, and the gates that the test opens.
+They are there also while Redis is away, and for code that blocks.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import time
+from pathlib import Path
 
 from jobsd import Context, fixed, task
 
 
 async def say(ctx: Context, what: str) -> None:
     await ctx.redis.rpush("said", f"{ctx.job_id} {ctx.attempt} {what}")
+
+
+def tell(ctx: Context, what: str) -> None:
+    with Path("told").open("a") as told:
+        told.write(f"{ctx.job_id} {ctx.attempt} {what} {time.time()}\n")
+
+
+def is_open(gate: str) -> bool:
+    return Path(gate).exists()
+
+
+async def passed(gate: str, look_every_s: float = 0.02) -> None:
+    while not is_open(gate):
+        await asyncio.sleep(look_every_s)
 
 
 @task("add")
@@ -49,3 +69,46 @@ async def fails_twice(ctx: Context) -> int:
 async def always_fails(ctx: Context) -> None:
     msg = "no luck"
     raise RuntimeError(msg)
+
+
+@task("endure", timeout="10m")
+async def endure(ctx: Context, gate: str) -> str:
+    """Run until a gate is open, be Redis there or not; a thousand of these must not busy the machine."""
+    tell(ctx, "started")
+    await passed(gate, look_every_s=0.25)
+    tell(ctx, "ended")
+    return "endured"
+
+
+@task("stopped_in_its_tracks", timeout="5m", retries=0)
+async def stopped_in_its_tracks(ctx: Context) -> int:
+    """End in the first moment after the stop, before the worker can learn what it has lost meanwhile."""
+    tell(ctx, "started")
+    if ctx.attempt > 1:
+        await passed("second")
+        return ctx.attempt
+    await asyncio.sleep(0)  # so that all that were claimed together have started
+    while not is_open("first"):
+        time.sleep(0.01)  # noqa: ASYNC251 - nothing else of this process may run before it is over
+    tell(ctx, "ended")
+    return ctx.attempt
+
+
+@task("sleeps_without_yielding", timeout="90s")
+async def sleeps_without_yielding(ctx: Context, seconds: float) -> str:
+    tell(ctx, "started")
+    time.sleep(seconds)  # noqa: ASYNC251 - the mistake that the test is about
+    tell(ctx, "ended")
+    return "slept"
+
+
+@task("ignores_its_cancellation", timeout="500ms", retries=1, backoff=fixed("0s"))
+async def ignores_its_cancellation(ctx: Context) -> str:
+    tell(ctx, "started")
+    while ctx.attempt == 1 and not is_open("gate"):
+        try:
+            await asyncio.sleep(0.02)
+        except asyncio.CancelledError:
+            tell(ctx, "cancelled")
+    tell(ctx, "ended")
+    return "done"

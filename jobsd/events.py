@@ -45,4 +45,5 @@ class Event(StrEnum):
     LOOP_STALLED = "loop.stalled"
     TASKS_RELEASED = "tasks.released"
     PICKLE_ACCEPTED = "pickle.accepted"
-    ARQ_OPTIONS_IGNORED = "arq_options.ignored"
+    HOOK_FAILED = "hook.failed"
+    CRON_SKIPPED = "cron.skipped"

@@ -85,6 +85,12 @@ class Dropped(NamedTuple):
     message: str
 
 
+class Cancelled(NamedTuple):
+    """Somebody stopped it for good."""
+
+    message: str
+
+
 class Interrupted(NamedTuple):
     """The worker shut down before the function ended."""
 
@@ -97,7 +103,9 @@ class LeaseLost(NamedTuple):
     """Another worker has the job: whatever this run did changes nothing any more."""
 
 
-Outcome: TypeAlias = Succeeded | Failed | TimedOut | Expired | Snoozed | Dropped | Interrupted | UnknownTask | LeaseLost
+Outcome: TypeAlias = (
+    Succeeded | Failed | TimedOut | Expired | Snoozed | Dropped | Cancelled | Interrupted | UnknownTask | LeaseLost
+)
 
 # --- what the job becomes -------------------------------------------------------------------------
 

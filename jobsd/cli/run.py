@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jobsd.cli.servers import ConfigOption, database_url, redis_url
-from jobsd.daemon.logs import configure_logs
+from jobsd.daemon.logs import configure_arq_logs, configure_logs
 from jobsd.daemon.settings import load_settings
 from jobsd.daemon.tasks import import_tasks
 from jobsd.embedded import Embedded
-from jobsd.errors import SettingsError
+from jobsd.errors import NotConfiguredError, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -31,21 +31,44 @@ QueuesOption = Annotated[
 
 
 def run(
+    worker_settings: Annotated[
+        str | None, typer.Argument(help="The path of an arq WorkerSettings class: shop.tasks.WorkerSettings")
+    ] = None,
     config: ConfigOption = None,
     tasks: TasksOption = None,
     queues: QueuesOption = None,
+    burst: Annotated[bool, typer.Option("--burst", help="Of an arq class: end when its queue is empty.")] = False,
 ) -> None:
-    """Run a daemon against the configured Redis and Postgres."""
+    """Run a daemon against the configured Redis and Postgres, or an arq class as it is."""
+    if worker_settings is not None and (tasks or queues):
+        raise SettingsError([f"--tasks and --queues: {worker_settings} says itself what it runs"])
+    if burst and worker_settings is None:
+        raise SettingsError(["--burst: is for an arq class; name its path"])
     loaded = load_settings(config, tasks=tasks or None)
     settings = _served(loaded.settings, queues)
     configure_logs(settings.log.level, settings.log.format)
-    _forever(_run(loaded, settings))
+    _forever(_run(loaded, settings) if worker_settings is None else _run_arq(worker_settings, loaded, burst=burst))
 
 
 async def _run(loaded: Loaded, settings: Settings) -> None:
     from jobsd.daemon.main import serve  # noqa: PLC0415 - the engine is not needed by the other commands
 
     await serve(settings, redis_url=await redis_url(loaded), database_url=await database_url(loaded))
+
+
+async def _run_arq(path: str, loaded: Loaded, *, burst: bool) -> None:
+    from jobsd.daemon.arq_daemon import serve_arq  # noqa: PLC0415 - see _run
+
+    async def find_redis() -> str | None:
+        try:
+            return await redis_url(loaded)
+        except NotConfiguredError:
+            return None  # arq's own default then
+
+    settings = loaded.settings
+    configure_arq_logs(settings.log.level)
+    database = settings.database_url.get_secret_value() if settings.database_url else None
+    await serve_arq(path, settings, burst=burst, find_redis=find_redis, database_url=database)
 
 
 def dev(

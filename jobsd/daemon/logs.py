@@ -57,6 +57,11 @@ def configure_logs(
     root.setLevel(ours if ours <= logging.DEBUG else max(ours, logging.WARNING))
 
 
+def configure_arq_logs(level: str) -> None:
+    """Let arq's lines about its jobs be heard too: whoever runs its worker knows them."""
+    logging.getLogger("arq").setLevel(level.upper())
+
+
 def _wants_colours() -> bool:
     return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 

@@ -11,7 +11,7 @@ import gc
 import os
 import secrets
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from jobsd.addresses import masked
 from jobsd.client import Client
@@ -29,19 +29,58 @@ from jobsd.store.connection import AWAY, connect
 from jobsd.store.record_stream import RecordStream
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from jobsd.daemon.settings import Settings
-    from jobsd.definition import Task
     from jobsd.records.pool import Pool
 
 _RECORDS_DRAIN_S = 5.0
 _STREAM_TIMEOUT_S = 10.0  # above the stream's blocking read
 
 
+class Hosted(Protocol):
+    """What a daemon runs: a worker for the configured queues, or one of arq's."""
+
+    async def run(self) -> None: ...
+    def stop(self) -> None: ...
+    def hold(self) -> None: ...
+    def resume(self) -> None: ...
+
+
+class Maker(Protocol):
+    """Makes it from what its tasks share, once the servers are there, and says so in the log."""
+
+    def __call__(self, shared: dict[str, Any], /, *, records: bool) -> Hosted: ...
+
+
 async def serve(settings: Settings, *, redis_url: str, database_url: str | None) -> None:
     """Run a daemon until SIGTERM or SIGINT. Raises ConfigurationError or SchemaError before anything runs."""
     tasks = import_tasks(settings.tasks)
+
+    def make(shared: dict[str, Any], *, records: bool) -> Worker:
+        worker = Worker(
+            redis_url,
+            tasks,
+            settings.queues,
+            settings.worker,
+            records=records,
+            shared=shared,
+            unknown_queues=settings.unknown_queues,
+        )
+        log.info(
+            Event.DAEMON_STARTED,
+            worker=worker.id,
+            redis=masked(redis_url),
+            queues={name: queue.weight for name, queue in settings.queues.items()},
+            tasks=len(tasks),
+            concurrency=settings.worker.concurrency,
+            records=records,
+        )
+        return worker
+
+    await host(settings, make, redis_url=redis_url, database_url=database_url)
+
+
+async def host(settings: Settings, make: Maker, *, redis_url: str, database_url: str | None) -> None:
+    """Open what there is to share, run what ``make`` returns until it ends or is told to, close everything."""
     stop = Signals()
     async with AsyncExitStack() as stack:
         stack.enter_context(stop)
@@ -64,39 +103,15 @@ async def serve(settings: Settings, *, redis_url: str, database_url: str | None)
             return
         shared["client"] = client = Client(redis_url)
         stack.push_async_callback(client.close)
-        await _run(settings, redis_url, tasks, shared, recorder, stop)
+        await _run(make, shared, recorder, stop)
     log.info(Event.DAEMON_STOPPED)
 
 
-async def _run(
-    settings: Settings,
-    redis_url: str,
-    tasks: Mapping[str, Task[..., Any]],
-    shared: dict[str, Any],
-    recorder: Recorder | None,
-    stop: Signals,
-) -> None:
+async def _run(make: Maker, shared: dict[str, Any], recorder: Recorder | None, stop: Signals) -> None:
     _calm_collector()
-    worker = Worker(
-        redis_url,
-        tasks,
-        settings.queues,
-        settings.worker,
-        records=recorder is not None,
-        shared=shared,
-        unknown_queues=settings.unknown_queues,
-    )
+    worker = make(shared, records=recorder is not None)
     stop.command(worker)
     recording = None if recorder is None else asyncio.create_task(recorder.run())
-    log.info(
-        Event.DAEMON_STARTED,
-        worker=worker.id,
-        redis=masked(redis_url),
-        queues={name: queue.weight for name, queue in settings.queues.items()},
-        tasks=len(tasks),
-        concurrency=settings.worker.concurrency,
-        records=recorder is not None,
-    )
     try:
         await worker.run()
     finally:

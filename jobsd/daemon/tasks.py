@@ -25,14 +25,19 @@ class TaskImportError(ConfigurationError):
         super().__init__(f"tasks: module {module!r} cannot be imported: {type(cause).__name__}: {cause}")
 
 
+def see_this_folder() -> None:
+    """Let modules of the current folder be imported."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+
+
 def import_tasks(modules: Sequence[str]) -> Mapping[str, Task[..., Any]]:
     """Import ``modules``, found from the current folder too, and return every task they defined.
 
     Raises NoTasksError or TaskImportError.
     """
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
+    see_this_folder()
     for module in modules:
         try:
             importlib.import_module(module)

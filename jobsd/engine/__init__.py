@@ -10,5 +10,5 @@ finisher.py    the endings of the moment, written to Redis
 leases.py      the heartbeat: a thread that keeps leases alive and watches the loop
 keepers.py     takes back dead workers' jobs, releases parked ones, forgets old ones
 options.py     what can be set
-arq_worker.py  jobsd.Worker: arq's Worker on this engine; the only door for arq
+arq_worker.py  jobsd.Worker: arq's Worker on this engine; its parts are in arq/
 """

@@ -22,6 +22,7 @@ class Stop(Enum):
     TIMEOUT = "timeout"
     SHUTDOWN = "shutdown"
     LEASE_LOST = "lease lost"
+    CANCELLED = "cancelled"
 
 
 class Attempt:

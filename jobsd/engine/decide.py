@@ -7,6 +7,7 @@ from typing import NamedTuple
 from jobsd.delays import Delay  # noqa: TC001 - a NamedTuple's field
 from jobsd.outcome import (
     Archive,
+    Cancelled,
     Complete,
     Dropped,
     Expired,
@@ -50,7 +51,7 @@ def decide(policy: Policy, outcome: Outcome, *, now: int) -> Transition:  # noqa
             return Archive(timed_out_message(limit_ms))
         case TimedOut(limit_ms=limit_ms):
             return _retry_or_archive(policy, timed_out_message(limit_ms), None, now)
-        case Expired(message):
+        case Expired(message) | Cancelled(message):
             return Archive(message)
         case Snoozed(delay_ms):
             return ScheduleAt(now + delay_ms)

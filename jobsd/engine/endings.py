@@ -14,6 +14,7 @@ from jobsd.execution import Execution
 from jobsd.logger import log
 from jobsd.outcome import (
     Archive,
+    Cancelled,
     Complete,
     Dropped,
     Expired,
@@ -202,6 +203,8 @@ def _name(outcome: Outcome) -> str:
             return "snoozed"
         case Dropped():
             return "dropped"
+        case Cancelled():
+            return "cancelled"
         case Interrupted():
             return "interrupted"
         case LeaseLost():
@@ -219,6 +222,8 @@ def _told(outcome: Outcome) -> tuple[str | None, str | None, str | None]:
             return "TimeoutError", timed_out_message(limit_ms), trace
         case Dropped(message):
             return None, message, None
+        case Cancelled(message):
+            return "CancelledError", message, None
         case Interrupted():
             return None, "interrupted: the worker shut down", None
         case Snoozed(delay_ms):

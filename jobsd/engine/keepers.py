@@ -85,8 +85,11 @@ class Adopter(Keeper):
 
     async def tick(self) -> float | None:
         for queue in await self._jobs.looks.queues():
-            self._cursors[queue] = await self._jobs.adopt(queue, self._cursors.get(queue, "0"))
+            await self.adopt(queue)
         return _ADOPT_EVERY_S
+
+    async def adopt(self, queue: str) -> None:
+        self._cursors[queue] = await self._jobs.adopt(queue, self._cursors.get(queue, "0"))
 
 
 class Trimmer(Keeper):

@@ -14,6 +14,7 @@ from jobsd.engine.texts import MESSAGE_LIMIT, capped, message_of, trace_of
 from jobsd.events import Event
 from jobsd.logger import log
 from jobsd.outcome import (
+    Cancelled,
     Drop,
     Dropped,
     Expired,
@@ -75,7 +76,7 @@ class Runner:
         except Exception as error:  # noqa: BLE001 - options may be wrong, and a validator of the user's may raise anything
             return Failed("InvalidArgumentsError", message_of(error), for_good=True)
         if attempt.stop is not None:
-            return LeaseLost() if attempt.stop is Stop.LEASE_LOST else Interrupted()
+            return stopped_outcome(attempt, asyncio.CancelledError()) or Interrupted()
         if prepared is None:
             assert attempt.payload is not None  # noqa: S101 - it was read, or an error was raised
             return UnknownTask(attempt.payload.task)
@@ -195,6 +196,8 @@ def stopped_outcome(attempt: Attempt, error: BaseException | None) -> Outcome | 
         case Stop.SHUTDOWN:
             # One that came to its own end is not run again; an error on the way out is of our making.
             return None if error is None else Interrupted()
+        case Stop.CANCELLED:
+            return Cancelled("cancelled") if isinstance(error, asyncio.CancelledError) else None
         case None:
             return None
 

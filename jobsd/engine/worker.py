@@ -109,6 +109,7 @@ class Worker:
             self._keepers.append(Releaser(jobs, queues, list(tasks), self))
         self.ended: Counter[str] = Counter()
         """Endings so far, by finish.lua's letter."""
+        self._report = report
         self._dispatching: asyncio.Task[None] | None = None
         self._stop_requested = asyncio.Event()
         self._at_once = asyncio.Event()
@@ -135,6 +136,11 @@ class Worker:
             self._end_as(attempt, Interrupted())  # claimed before the stop, answered after it: given back
         else:
             attempt.runs_in = self._loop.create_task(self.work(attempt))
+
+    def cancel(self, attempt: Attempt) -> None:
+        """Stop what runs, for good: unless its function ends well all the same, the job goes to the archive."""
+        attempt.cancel(Stop.CANCELLED)
+        self._runner.watch(attempt)
 
     def look(self) -> None:
         """Claim now, if there is room."""
@@ -298,7 +304,7 @@ class Worker:
             self.ended[ending.move] += 1
             self.finisher.put(ending)
         self.dispatcher.slot_freed()
-        report(attempt, outcome, transition)
+        self._report(attempt, outcome, transition)
 
     def _written(self, lease: Lease) -> None:
         self._held.pop(lease.mark, None)

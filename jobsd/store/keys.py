@@ -2,7 +2,8 @@
 
 A queue's *base key* is ``jobsd:{main}:<queue>``; the part in braces, the shard, puts all queues of a
 shard into one slot of a cluster, so that a script may touch several. A queue name with a colon
-(``arq:queue``) is the raw key of an arq queue. The scripts derive every other key from the two
+(``arq:queue``) is the raw key of an arq queue, and one that ends in its only colon (``mails:``) the raw
+key without it. The scripts derive every other key from the two
 prefixes below, so this page is also the map of what they write.
 
     <base>                     zset    id -> ms: may run at; while active: a hint of the lease end; parked: PARKED
@@ -15,6 +16,7 @@ prefixes below, so this page is also the map of what they write.
     <base>:side                hash    id -> JSON of what is not default: see SIDE
     <base>:stats               hash    processed, failed, lost, stale: totals
     <base>:wake                list    at most one token, popped by one idle worker
+    <base>:cron                hash    entry of an arq worker's cron_jobs -> its last due time that became a job, ms
 
     <shard>:state              hash    seen, amnesty (ms); paused:<base> (ms); watch:<base> (due:worker);
                                        unknown: accept or refuse, what enqueue does with a new queue
@@ -28,6 +30,7 @@ prefixes below, so this page is also the map of what they write.
     arq:job:<id>               string  the payload
     arq:in-progress:<id>       string  the mark of the claim: worker:claim:index:started_at:attempt:due
     arq:result:<id>            string  the result, in arq's form
+    arq:abort                  zset    id -> ms at which an arq client asked to abort the job
 
 SIDE: ``n`` attempts so far, ``f`` failures, ``l`` losses, ``x`` interruptions, ``e`` [type, message] of
 the last error, ``w`` [[worker, started_at, last beat], ...] of the losses, ``p`` [done, total] of the running attempt.
@@ -48,13 +51,22 @@ def shard_key(shard: str = DEFAULT_SHARD) -> str:
 
 
 def base_key(queue: str, shard: str = DEFAULT_SHARD) -> str:
-    return queue if ":" in queue else f"jobsd:{{{shard}}}:{queue}"
+    """Return the queue's base key: its name, where that is a raw key.
+
+    >>> base_key("default"), base_key("arq:queue"), base_key("mails:")
+    ('jobsd:{main}:default', 'arq:queue', 'mails')
+    """
+    if ":" not in queue:
+        return f"jobsd:{{{shard}}}:{queue}"
+    return queue.removesuffix(":") if queue.count(":") == 1 else queue
 
 
 def queue_of(base: str) -> str:
     """Return the queue's name: the inverse of base_key."""
     prefix, brace, name = base.partition("}:")
-    return name if brace and prefix.startswith("jobsd:{") else base
+    if brace and prefix.startswith("jobsd:{"):
+        return name
+    return base if ":" in base else f"{base}:"
 
 
 def records_key(shard: str = DEFAULT_SHARD) -> str:

@@ -10,6 +10,7 @@ from jobsd.delays import fixed
 from jobsd.engine.decide import Policy, decide
 from jobsd.outcome import (
     Archive,
+    Cancelled,
     Complete,
     Dropped,
     Failed,
@@ -50,6 +51,7 @@ LAST = Policy(failures=2, retries=2, backoff=fixed("5s"))
         (LAST, Snoozed(9), ScheduleAt(NOW + 9)),
         (LAST, Interrupted(), Requeue()),
         (LAST, Dropped("enough"), Remove()),
+        (FIRST, Cancelled("cancelled"), Archive("cancelled")),
         (LAST, UnknownTask("later"), Park("task:later")),
         (LAST, LeaseLost(), LetGo()),
         (Policy(0, 0, fixed("1s")), Failed("ValueError", "no"), Archive("no")),

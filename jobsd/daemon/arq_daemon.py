@@ -1,0 +1,68 @@
+"""A daemon for an arq WorkerSettings class, which runs as it is."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING, Any
+
+from jobsd.addresses import masked
+from jobsd.daemon.main import host
+from jobsd.daemon.tasks import see_this_folder
+from jobsd.engine.arq.settings import arguments_of, names_redis, worker_of
+from jobsd.events import Event
+from jobsd.logger import log
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from jobsd.daemon.settings import Settings
+    from jobsd.engine.arq_worker import Worker
+
+
+async def serve_arq(
+    path: str,
+    settings: Settings,
+    *,
+    burst: bool,
+    find_redis: Callable[[], Awaitable[str | None]],
+    database_url: str | None,
+) -> None:
+    """Run the class at ``path`` until SIGTERM or SIGINT, or in a burst until its queue is empty.
+
+    ``find_redis`` is asked where Redis is if the class does not say. Raises ConfigurationError.
+    """
+    see_this_folder()
+    arguments = arguments_of(path) | ({"burst": True} if burst else {})
+    configured = None if names_redis(arguments) else await find_redis()
+    worker, url = worker_of(path, arguments, redis_url=configured)
+
+    def make(_: dict[str, Any], *, records: bool) -> _Hosted:
+        worker.records = records
+        log.info(
+            Event.DAEMON_STARTED,
+            settings=path,
+            redis=masked(url),
+            queues={worker.queue_name: 1},
+            tasks=len(worker.functions),
+            concurrency=worker.max_jobs,
+            records=records,
+        )
+        return _Hosted(worker)
+
+    await host(settings, make, redis_url=url, database_url=database_url)
+
+
+class _Hosted:
+    """An arq worker as its daemon sees it."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self.stop = lambda: worker.handle_sig(signal.SIGTERM)
+        self.hold = worker.hold
+        self.resume = worker.resume
+
+    async def run(self) -> None:
+        try:
+            await self._worker.main()
+        finally:
+            await self._worker.close()

@@ -1,36 +1,29 @@
 """The client: enqueues jobs, and knows what became of them. Needs only redis and pydantic.
 
-Concurrent ``enqueue`` calls of one event loop travel together: whatever was called while a round trip
-was under way goes in the next, each call with its own answer and its own error.
+Concurrent ``enqueue`` calls of one event loop travel together; sending.py says how.
 """
 
 from __future__ import annotations
 
 import asyncio
 import difflib
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, ParamSpec, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Self, TypeVar, cast, overload
 
-from jobsd.addresses import masked
 from jobsd.clock import monotonic, now_ms
 from jobsd.definition import Task, TaskCall
 from jobsd.errors import (
-    EnqueueError,
     InvalidArgumentsError,
     InvalidOptionError,
     JobFailedError,
     JobNotFoundError,
-    StoreFullError,
-    StoreRefusedError,
-    UnknownQueueError,
-    UnreachableError,
     WrongLoopError,
 )
 from jobsd.job import OPTION_NAMES, QUEUE_ALLOWED, JobOptions, JobRequest, JobState, is_queue_name
+from jobsd.sending import MOST_BYTES, MOST_JOBS, Sending
 from jobsd.store.codec import PAYLOAD_LIMIT_BYTES, decode_result, encode_payload
-from jobsd.store.connection import AWAY, FULL, REFUSED, connect, is_away
+from jobsd.store.connection import AWAY, connect
 from jobsd.store.ids import incarnation_of, new_id
-from jobsd.store.jobs import UNKNOWN_QUEUE, Jobs, NewJob
-from jobsd.store.keys import queue_of
+from jobsd.store.jobs import NewJob
 from jobsd.store.looks import Looks, noted
 
 if TYPE_CHECKING:
@@ -40,11 +33,6 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_UNBOUNDED = 2**31
-_MOST_JOBS = 1000
-_MOST_BYTES = 8 * 1024 * 1024
-_TRIES = 3
-_PAUSE_S = 0.1
 _FIRST_POLL_S = 0.005
 _LONGEST_POLL_S = 0.25
 
@@ -81,19 +69,6 @@ class JobRef(Generic[R]):
         return f"<job {self.id} in {self.queue!r}{', duplicate' if self.duplicate else ''}>"
 
 
-class _Waiting(NamedTuple):
-    job: NewJob
-    answer: asyncio.Future[bool]
-
-
-class _Sender:
-    """A name under which one call follows the other; the number tells a repeated call from a new one."""
-
-    def __init__(self) -> None:
-        self.name = new_id()
-        self.number = 0
-
-
 class Client:
     """Enqueues jobs into the Redis or Valkey at ``url``.
 
@@ -104,14 +79,10 @@ class Client:
     def __init__(self, url: str, *, shard: str = "main", payload_limit_bytes: int = PAYLOAD_LIMIT_BYTES) -> None:
         self._url = url
         self._limit = payload_limit_bytes
-        self._senders = connect(url, connections=_UNBOUNDED)  # one at a time, and one for each enqueue_many
+        self._sending = Sending(url, shard=shard)
         self._readers = connect(url, waiting=True)  # as many callers as there are results waited for
-        self._jobs = Jobs(self._senders, shard=shard)
         self._looks = Looks(self._readers, shard=shard)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._waiting: list[_Waiting] = []
-        self._sending: asyncio.Task[None] | None = None
-        self._idle_senders: list[_Sender] = []
 
     @overload
     async def enqueue(self, task: Task[P, R] | TaskCall[P, R], /, *args: P.args, **kwargs: P.kwargs) -> JobRef[R]: ...
@@ -128,7 +99,8 @@ class Client:
         Raises EnqueueError (nothing was stored) or UnreachableError (it may have been).
         """
         job = self._encode(_request(task, args, kwargs))
-        stored = await self._store(job)
+        self._own_loop()
+        stored = await self._sending.store(job)
         return JobRef(self, job.id, job.queue, duplicate=not stored)
 
     async def enqueue_many(self, jobs: Iterable[JobRequest[R]] | AsyncIterable[JobRequest[R]]) -> list[JobRef[R]]:
@@ -136,19 +108,27 @@ class Client:
 
         Each thousand is stored whole or not at all; an error names no job of an earlier thousand.
         """
+        self._own_loop()
         references: list[JobRef[R]] = []
+        under_way: asyncio.Task[list[JobRef[R]]] | None = None
         chunk: list[NewJob] = []
         size = 0
-        async for request in _each(jobs):
-            job = self._encode(_ready(request))
-            chunk.append(job)
-            size += len(job.payload)
-            if len(chunk) == _MOST_JOBS or size > _MOST_BYTES:
-                references += await self._store_chunk(chunk)
-                chunk, size = [], 0
-        if chunk:
-            references += await self._store_chunk(chunk)
-        return references
+        try:
+            async for request in _each(jobs):
+                job = self._encode(_ready(request))
+                chunk.append(job)
+                size += len(job.payload)
+                if len(chunk) == MOST_JOBS or size > MOST_BYTES:
+                    references += await under_way if under_way else []
+                    under_way = asyncio.create_task(self._store_chunk(chunk))
+                    await asyncio.sleep(0)  # it is sent, and stored while the next jobs are made
+                    chunk, size = [], 0
+            references += await under_way if under_way else []
+            under_way = None
+            return references + await self._store_chunk(chunk)
+        finally:
+            if under_way is not None:  # what was sent before an error is stored, and its answer awaited
+                await asyncio.gather(under_way, return_exceptions=True)
 
     def job(self, job_id: str, *, queue: str = "default") -> JobRef[Any]:
         """Return a reference to a job that was enqueued elsewhere."""
@@ -189,9 +169,7 @@ class Client:
 
     async def close(self) -> None:
         """Send what waits and close the connections."""
-        while self._sending is not None and not self._sending.done():
-            await asyncio.wait([self._sending])
-        await self._senders.aclose()
+        await self._sending.close()
         await self._readers.aclose()
 
     async def __aenter__(self) -> Self:
@@ -218,99 +196,9 @@ class Client:
         )
         return NewJob(request.queue, options.id or fresh, options.when(), payload)
 
-    async def _store(self, job: NewJob) -> bool:
-        answer: asyncio.Future[bool] = self._own_loop().create_future()
-        self._waiting.append(_Waiting(job, answer))
-        if self._sending is None or self._sending.done():
-            self._sending = asyncio.create_task(self._send())
-        return await answer
-
-    async def _send(self) -> None:
-        while self._waiting:
-            batch = self._next_batch()
-            try:
-                answers = await self._store_together([waiting.job for waiting in batch])
-            except BaseException as error:  # every caller gets the error of its own call, also of a cancelled sender
-                for waiting in batch:
-                    if not waiting.answer.done():
-                        waiting.answer.set_exception(self._told(error))
-                if isinstance(error, Exception):
-                    continue
-                raise
-            for waiting, stored in zip(batch, answers, strict=True):
-                if waiting.answer.done():
-                    continue
-                if isinstance(stored, EnqueueError):
-                    waiting.answer.set_exception(stored)
-                else:
-                    waiting.answer.set_result(stored)
-
-    async def _store_together(self, jobs: list[NewJob]) -> list[bool | EnqueueError]:
-        """Store the jobs of several callers; where Redis refuses them together, each gets its own answer."""
-        try:
-            return list(await self._store_once(jobs))
-        except StoreRefusedError:
-            if len(jobs) == 1:
-                raise
-        answers: list[bool | EnqueueError] = []
-        for job in jobs:
-            try:
-                answers += await self._store_once([job])
-            except StoreRefusedError as error:
-                answers.append(error)
-        return answers
-
-    def _told(self, error: BaseException) -> BaseException:
-        if isinstance(error, Exception):
-            return error
-        return self._unreachable(ConnectionError("the client was stopped while the call was under way"))
-
-    def _next_batch(self) -> list[_Waiting]:
-        size = 0
-        for n, waiting in enumerate(self._waiting):
-            size += len(waiting.job.payload)
-            if n and (n == _MOST_JOBS or size > _MOST_BYTES):
-                batch, self._waiting = self._waiting[:n], self._waiting[n:]
-                return batch
-        batch, self._waiting = self._waiting, []
-        return batch
-
     async def _store_chunk(self, chunk: list[NewJob]) -> list[JobRef[Any]]:
-        self._own_loop()
-        answers = await self._store_once(chunk)
-        pairs = zip(chunk, answers, strict=True)
+        pairs = zip(chunk, await self._sending.store_together(chunk), strict=True)
         return [JobRef(self, job.id, job.queue, duplicate=not stored) for job, stored in pairs]
-
-    async def _store_once(self, jobs: list[NewJob]) -> list[bool]:
-        """Store the jobs, once, however often the answer is lost: the script knows the call by its number."""
-        sender = self._idle_senders.pop() if self._idle_senders else _Sender()
-        sender.number += 1
-        for tried in range(_TRIES):
-            try:
-                answers = await self._jobs.enqueue(sender.name, sender.number, jobs)
-            except FULL as error:
-                raise StoreFullError(cause=str(error)) from error
-            except REFUSED as error:
-                if not is_away(error):
-                    raise await self._refused(error) from error
-                await self._again(tried, error)
-            except AWAY as error:
-                await self._again(tried, error)
-            else:
-                self._idle_senders.append(sender)
-                return answers
-        raise AssertionError  # the last try returns or raises
-
-    async def _refused(self, error: Exception) -> StoreRefusedError:
-        word, _, base = str(error).partition(" ")
-        if word != UNKNOWN_QUEUE:
-            return StoreRefusedError(cause=str(error))
-        return UnknownQueueError(queue=queue_of(base), known=await self._reach(self._looks.queues()))
-
-    async def _again(self, tried: int, error: Exception) -> None:
-        if tried == _TRIES - 1:
-            raise self._unreachable(error) from error
-        await asyncio.sleep(_PAUSE_S * 2**tried)
 
     def _own_loop(self) -> asyncio.AbstractEventLoop:
         """Return the running loop; connections live and die with the first one that the client was used in."""
@@ -330,10 +218,7 @@ class Client:
         try:
             return await call
         except AWAY as error:
-            raise self._unreachable(error) from error
-
-    def _unreachable(self, error: Exception) -> UnreachableError:
-        return UnreachableError(server="Redis", url=masked(self._url), cause=str(error) or repr(error))
+            raise self._sending.unreachable(error) from error
 
 
 def _open_result(job_id: str, stored: bytes) -> Any:

@@ -86,6 +86,9 @@ class _PromptMixin:
         connection: Any = self
         parent: Any = super()
         limit = connection.socket_timeout
+        if limit is None:  # a line: its caller has the time limit
+            await parent.send_packed_command(command, check_health)
+            return
         connection.socket_timeout = None
         try:
             async with asyncio.timeout(limit):

@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import NoScriptError
 
+from jobsd.store.line import Line
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from redis.asyncio import Redis
 
+_LINES = 2  # a worker's claims and endings, a client's two calls under way; more callers share the pool
 _INCLUDE = re.compile(r"^--@include (\w+)$", re.MULTILINE)
 
 
@@ -33,13 +36,14 @@ class Scripts:
         self._redis: Any = redis  # redis-py's types of execute_command are open
         self._variants = variants or {}
         self._shas: dict[str, str] = {}
+        self._lines = [Line(redis) for _ in range(_LINES)]
 
     async def call(self, name: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
         """Run script ``name``. A script cache that was flushed is filled again in the same call."""
         sha = self._shas.get(name)
         if sha is None:
             sha = self._shas[name] = hashlib.sha1(self._text(name).encode(), usedforsecurity=False).hexdigest()
-        run = self._redis.execute_command
+        run = next((line.call for line in self._lines if not line.busy), self._redis.execute_command)
         try:
             return await run("EVALSHA", sha, len(keys), *keys, *args)
         except NoScriptError:

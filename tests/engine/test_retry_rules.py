@@ -161,12 +161,12 @@ async def test_a_paused_queue_hands_out_nothing_until_it_is_resumed(hall) -> Non
     async def quick(ctx) -> int:
         return 1
 
-    await hall.client._jobs.pause("default", paused=True)
+    await hall.client._sending.jobs.pause("default", paused=True)
     worker = hall.open(quick, poll="1h")
     reference = await hall.client.enqueue("quick")
     await until(lambda: worker.dispatcher.idle)
     assert await reference.status() is JobState.PENDING
-    await hall.client._jobs.pause("default", paused=False)
+    await hall.client._sending.jobs.pause("default", paused=False)
     assert await hall.result(reference) == 1
 
 

@@ -85,11 +85,8 @@ class Adopter(Keeper):
 
     async def tick(self) -> float | None:
         for queue in await self._jobs.looks.queues():
-            await self.adopt(queue)
+            self._cursors[queue] = await self._jobs.adopt(queue, self._cursors.get(queue, "0"))
         return _ADOPT_EVERY_S
-
-    async def adopt(self, queue: str) -> None:
-        self._cursors[queue] = await self._jobs.adopt(queue, self._cursors.get(queue, "0"))
 
 
 class Trimmer(Keeper):

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 ABORT = "arq:abort"
 _TICKS_KEPT_MS = 30 * 86_400_000
-_NOBODYS_WISH_MS = 23 * 3_600_000  # arq's day, less what the clocks of a client and of Redis may differ
 
 
 class Tick(NamedTuple):
@@ -99,26 +98,6 @@ class Neighbours:
             pipe.pexpire(ticks, _TICKS_KEPT_MS)
         await pipe.execute()
         return True
-
-    async def adopt(self, cursor: int) -> int:
-        """Keep payloads from expiring that nobody meant to, some 500 a call; return the next cursor, 0 at the end.
-
-        arq gives a job a day beyond its due time unless its caller says how long it is good for.
-        """
-        cursor, page = await self._redis.zscan(self._base, cursor, count=500)
-        if not page:
-            return cursor
-        pipe = self._redis.pipeline(transaction=False)
-        for job_id, _ in page:
-            pipe.pttl(JOB.encode() + job_id)
-        lives: list[int] = await pipe.execute()
-        now = await self.now_ms()
-        pipe = self._redis.pipeline(transaction=False)
-        for (job_id, score), life_ms in zip(page, lives, strict=True):
-            if life_ms > 0 and now + life_ms - score >= _NOBODYS_WISH_MS:
-                pipe.persist(JOB.encode() + job_id)
-        await pipe.execute()
-        return cursor
 
     async def keep_results(self, kept: Mapping[str, int | None]) -> None:
         """Let each job's result end after so many ms, or never (None)."""

@@ -9,7 +9,6 @@ import pytest
 from arq.jobs import Job, JobStatus, ResultNotFound
 from arq.worker import JobExecutionFailed
 
-from jobsd.store.neighbours import Neighbours
 from tests.arq.office import PATIENCE_S, soon, until
 
 QUICK = {"timeout": PATIENCE_S, "poll_delay": 0.02}
@@ -126,8 +125,7 @@ async def test_a_job_that_is_good_for_a_while_expires_though_a_worker_is_there(o
     await worker.engine.jobs.pause("arq:queue", paused=True)
     await office.jobs.enqueue_job("counts", _job_id="day")
     job = await office.jobs.enqueue_job("counts", _job_id="while", _expires=3600)
-    neighbours = Neighbours(office.redis, "arq:queue")
-    assert await neighbours.adopt(0) == 0
+    assert await worker.engine.jobs.adopt("arq:queue", "0") == "0"
     assert await office.redis.pttl("arq:job:day") == -1
     assert await office.redis.pttl("arq:job:while") > 0
     await office.redis.delete("arq:job:while")  # as the hour would

@@ -7,7 +7,6 @@ functions.py       arq's functions as tasks
 endings.py         results in arq's form, kept as long as arq keeps them
 codec.py           payloads in arq's serializer, and in JSON
 aborts.py          Job.abort()
-adopting.py        payloads that would expire while they wait
 cron.py            cron_jobs
 health.py          the health check's line
 lines.py           what arq logs of a job

@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from jobsd.engine.arq import lines
 from jobsd.engine.arq.aborts import Aborter
-from jobsd.engine.arq.adopting import ArqAdopter
 from jobsd.engine.arq.calls import Calls, Run
 from jobsd.engine.arq.cron import Ticker
 from jobsd.engine.arq.endings import ArqEndings
 from jobsd.engine.arq.functions import NO_LIMIT_S, Functions
 from jobsd.engine.arq.health import Health
-from jobsd.engine.keepers import Adopter
 from jobsd.engine.options import QueueOptions, WorkerOptions
 from jobsd.engine.reports import report
 from jobsd.engine.worker import Worker
@@ -70,8 +68,6 @@ class ArqEngine(Worker):
         self._results: dict[str, int | None] = {}
         self._afterwards: set[asyncio.Task[None]] = set()
         self._ticker = Ticker(worker, self._neighbours, self.look)
-        self._keepers = [keeper for keeper in self._keepers if not isinstance(keeper, Adopter)]
-        self._keepers.append(ArqAdopter(self.jobs, queue, self._neighbours))
         self._keepers.append(Health(worker, self._neighbours, self.attempts))
         if worker.cron_jobs:
             self._keepers.append(self._ticker)

@@ -1,12 +1,14 @@
 """How a client's jobs travel: what is called while calls are under way goes together in the next.
 
-A caller that is alone makes its call itself. For others, at most two calls are under way at a time, so that Redis
-stores the jobs of one while those of the other are being made. Each caller has its own answer and its own error.
+A caller that is alone makes its call itself. Of many, half travel at a time: Redis stores their jobs while the others
+make theirs. One call follows the other, so jobs are stored in the order of the calls. Each caller has its own answer
+and its own error.
 """
 
 from __future__ import annotations
 
 import asyncio
+import random
 from typing import TYPE_CHECKING, NamedTuple
 
 from jobsd.addresses import masked
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
 
 MOST_JOBS = 1000
 MOST_BYTES = 8 * 1024 * 1024
-_MOST_UNDER_WAY = 2
 _UNBOUNDED = 2**31
 _TRIES = 3
 _PAUSE_S = 0.1
@@ -48,25 +49,22 @@ class Sending:
         self._redis = connect(url, connections=_UNBOUNDED)  # a few for the callers, and one for each enqueue_many
         self.jobs = Jobs(self._redis, shard=shard)
         self._waiting: list[_Waiting] = []
-        self._under_way = 0
-        self._jobs_under_way = 0
-        self._carriers: set[asyncio.Task[None]] = set()
+        self._busy = False
+        self._carrier: asyncio.Task[None] | None = None
         self._idle_senders: list[_Sender] = []
         self._ended: asyncio.Event | None = None
 
     async def store(self, job: NewJob) -> bool:
         """Store a job; False if another has its id. Raises EnqueueError or UnreachableError."""
-        if self._under_way:
+        if self._busy:
             answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
             self._waiting.append(_Waiting(job, answer))
-            self._go_on()
             return await answer
-        self._under_way = self._jobs_under_way = 1
+        self._busy = True
         try:
             return (await self.store_together([job]))[0]
         finally:
-            self._jobs_under_way -= 1
-            self._done()
+            self._go_on()
 
     async def store_together(self, jobs: Sequence[NewJob]) -> list[bool]:
         """Store up to 1,000 jobs, all or none, and once, however often the answer is lost."""
@@ -94,70 +92,64 @@ class Sending:
     async def close(self) -> None:
         """Send what waits and close the connections."""
         self._ended = asyncio.Event()
-        while self._under_way:
+        while self._busy:
             await self._ended.wait()
             self._ended.clear()
         await self._redis.aclose()
 
     def _go_on(self) -> None:
-        if self._waiting and self._under_way < _MOST_UNDER_WAY:
-            self._under_way += 1
-            carrier = asyncio.create_task(self._carry())
-            self._carriers.add(carrier)
-            carrier.add_done_callback(self._carried)
+        """Send what waits, or be idle."""
+        self._busy = bool(self._waiting)
+        if self._busy:
+            self._carrier = asyncio.create_task(self._carry())
+            self._carrier.add_done_callback(self._carried)
+        elif self._ended is not None:
+            self._ended.set()
 
     def _carried(self, carrier: asyncio.Task[None]) -> None:
-        self._carriers.discard(carrier)
         if carrier.cancelled():  # the loop ends; it may not even have begun
             self._tell(self._waiting, asyncio.CancelledError())
             self._waiting = []
-        self._done()
-
-    def _done(self) -> None:
-        self._under_way -= 1
         self._go_on()
-        if self._ended is not None:
-            self._ended.set()
 
     async def _carry(self) -> None:
-        """Send one batch, and give every caller in it its own answer."""
-        batch = self._next_batch()
-        self._jobs_under_way += len(batch)
-        try:
-            answers = await self._each([waiting.job for waiting in batch]) if batch else []
-            for waiting, stored in zip(batch, answers, strict=True):
-                if waiting.answer.done():
-                    continue
-                if isinstance(stored, EnqueueError):
-                    waiting.answer.set_exception(stored)
-                else:
-                    waiting.answer.set_result(stored)
-        except BaseException as error:  # every caller is told, also when the carrier is cancelled
-            self._tell(batch, error)
-            if not isinstance(error, Exception):
-                raise
-        finally:
-            self._jobs_under_way -= len(batch)
+        """Send batches while there are callers, and give each its own answer."""
+        answered = 1  # the caller that went alone
+        while batch := self._next_batch(answered):
+            try:
+                answers = await self._each([waiting.job for waiting in batch])
+            except BaseException as error:  # every caller is told, also when the carrier is cancelled
+                self._tell(batch, error)
+                if not isinstance(error, Exception):
+                    raise
+            else:
+                for waiting, stored in zip(batch, answers, strict=True):
+                    if isinstance(stored, bool):
+                        if not waiting.answer.done():
+                            waiting.answer.set_result(stored)
+                    else:
+                        self._tell([waiting], stored)
+            answered = len(batch)
 
-    async def _each(self, jobs: list[NewJob]) -> list[bool | EnqueueError]:
+    async def _each(self, jobs: list[NewJob]) -> list[bool | Exception]:
         """Store the jobs of several callers; where Redis refuses them together, each gets its own answer."""
         try:
             return list(await self.store_together(jobs))
         except StoreRefusedError:
             if len(jobs) == 1:
                 raise
-        answers: list[bool | EnqueueError] = []
+        answers: list[bool | Exception] = []
         for job in jobs:
             try:
                 answers += await self.store_together([job])
-            except StoreRefusedError as error:
+            except (EnqueueError, UnreachableError) as error:
                 answers.append(error)
         return answers
 
-    def _next_batch(self) -> list[_Waiting]:
-        """Take half of all there is, so that two calls under way are of one size, within the limits of one."""
+    def _next_batch(self, answered: int) -> list[_Waiting]:
+        """Take half of all callers, those included that were just answered, within the limits of one call."""
         waiting = [one for one in self._waiting if not one.answer.done()]  # who was cancelled is not sent
-        most = min(MOST_JOBS, (len(waiting) + self._jobs_under_way + 1) // 2)
+        most = min(MOST_JOBS, (len(waiting) + answered + 1) // 2)
         size = 0
         for n, (job, _) in enumerate(waiting):
             size += len(job.payload)
@@ -187,5 +179,5 @@ class Sending:
     async def _again(self, tried: int, error: Exception) -> None:
         if tried == _TRIES - 1:
             raise self.unreachable(error) from error
-        # The first time at once: a connection that was idle may have been closed long ago.
-        await asyncio.sleep(_PAUSE_S * (2**tried - 1))
+        if tried:  # the first time at once: a connection that was idle may have been closed long ago
+            await asyncio.sleep(random.uniform(0, _PAUSE_S * 2**tried))

@@ -28,7 +28,19 @@ class Stop(Enum):
 class Attempt:
     """Slotted and mutable: it lives on the path of every job."""
 
-    __slots__ = ("began", "lease", "payload", "policy", "resisting", "running", "runs_in", "stop", "task", "timeout_ms")
+    __slots__ = (
+        "began",
+        "called",
+        "lease",
+        "payload",
+        "policy",
+        "resisting",
+        "running",
+        "runs_in",
+        "stop",
+        "task",
+        "timeout_ms",
+    )
 
     def __init__(self, lease: Lease) -> None:
         self.lease = lease
@@ -39,13 +51,15 @@ class Attempt:
         self.timeout_ms = 0
         self.runs_in: asyncio.Task[None] | None = None
         self.running = False
+        self.called = False
+        """The function was: before that the job can go back as if nothing had been."""
         self.stop: Stop | None = None
         self.resisting = False
 
     @property
     def now(self) -> int:
-        """Epoch ms by the server's clock: the claim's instant and what has passed since."""
-        return self.lease.started_at + int((monotonic() - self.began) * 1000)
+        """Epoch ms by the server's clock: the instant of its answer and what has passed since."""
+        return self.lease.answered_at + int((monotonic() - self.began) * 1000)
 
     def cancel(self, reason: Stop) -> None:
         """Cancel the function, once; the first reason counts.

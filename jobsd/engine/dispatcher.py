@@ -137,10 +137,11 @@ class Dispatcher(Service):
 
     async def hand_on(self) -> None:
         """Let others wait for what is to come: this one has no slot for it, or takes no more."""
-        base = self._waker.take()
+        base = self._waker.token
         if base is None and self._look_at is None:
             return
         await self._jobs.hand_on(self._worker, self._queues, None if base is None else self._jobs.queue_of(base))
+        self._waker.take()
         self._look_at = None
 
     async def _sleep_until_due(self, now: int) -> None:

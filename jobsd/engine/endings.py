@@ -34,14 +34,13 @@ from jobsd.outcome import (
     Transition,
     UnknownTask,
 )
-from jobsd.store.codec import UndecodableError
 from jobsd.store.jobs import Ending
 from jobsd.store.looks import noted
 
 if TYPE_CHECKING:
     from jobsd.engine.attempt import Attempt
     from jobsd.engine.options import WorkerOptions
-    from jobsd.store.codec import Codec, Payload
+    from jobsd.store.codec import Codec
 
 RESULT_LIMIT = 256 * 1024
 LEDGER_LIMIT = 64 * 1024
@@ -74,6 +73,8 @@ class Endings:
             case ScheduleAt(at_ms):
                 side = self._side(attempt, outcome, None)
                 return Ending(lease, "S", at_ms, side, b"", self._record(attempt, outcome, "scheduled", now))
+            case Requeue() if not attempt.called:
+                return Ending(lease, "Q", lease.due, "", b"", b"")
             case Requeue():
                 side = self._side(attempt, outcome, "x")
                 return Ending(lease, "Q", lease.due, side, b"", self._record(attempt, outcome, "requeued", now))
@@ -106,13 +107,6 @@ class Endings:
         value = {"repr": repr_of(value), "replaced": cause}
         stored = self._codec.result(attempt.lease, attempt.payload, success=True, value=value, finished_at=now)
         return value, stored if self._keep_ms else b""
-
-    def _readable(self, attempt: Attempt) -> Payload | None:
-        """Read the payload of a job that was stopped before it began, where it can be read."""
-        try:
-            return self._codec.decode(attempt.lease.payload)
-        except UndecodableError:
-            return None
 
     def _failure(self, attempt: Attempt, outcome: Outcome, cause: str, now: int) -> bytes:
         if attempt.payload is None:
@@ -151,7 +145,7 @@ class Endings:
     def _record(self, attempt: Attempt, outcome: Outcome, transition: str, now: int, result: Any = None) -> bytes:
         if not self._records:
             return b""
-        lease, payload = attempt.lease, attempt.payload or self._readable(attempt)
+        lease, payload = attempt.lease, attempt.payload
         kind, message, trace = _told(outcome)
         args: Any = None
         if payload is not None:

@@ -150,12 +150,14 @@ class Heartbeat:
     async def _announce(self, jobs: Jobs, epoch: str | None) -> str | None:
         """Say who this worker is; notice a Redis that has lost everything. Leases do not depend on it."""
         try:
-            now = await jobs.announce(self._worker, self._facts, self._queues, self._unknown_queues)
+            said = self._unknown_queues if epoch is None else None  # once: another may have said otherwise since
+            now = await jobs.announce(self._worker, self._facts, self._queues, said)
         except Exception as error:  # noqa: BLE001 - a server whose memory is full refuses it; the beats go on
             log.debug(Event.SERVICE_FAILED, service="Heartbeat", cause=repr(error))
             return None
         if epoch is not None and now != epoch:
             log.error(Event.REDIS_EMPTIED, consequence="waiting jobs are gone; those that run go on")
+            return None
         return now
 
     async def _beat(self, jobs: Jobs) -> None:

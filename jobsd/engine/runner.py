@@ -84,6 +84,7 @@ class Runner:
             return expired
         task, ctx, args, kwargs = prepared
         timer = self._loop.call_later(attempt.timeout_ms / 1000, self._expire, attempt)
+        attempt.called = True
         try:
             result = await task.function(ctx, *args, **kwargs)
         except BaseException as error:  # noqa: BLE001 - not even SystemExit of a task may end the worker

@@ -24,9 +24,11 @@ class Waker:
     worker has no use (no free slot, or it is stopping) must be handed on: ``take`` tells.
     """
 
-    def __init__(self, url: str, bases: Sequence[str], heard: Callable[[], None]) -> None:
+    def __init__(self, url: str, bases: Sequence[str], own_key: str, heard: Callable[[], None]) -> None:
         self._redis: Any = connect(url, call_timeout_s=_BLOCK_S + _NETWORK_S, connections=2)
-        self._keys = [f"{base}:wake" for base in bases]
+        self._own_key = own_key.encode()
+        self._keys = [*(f"{base}:wake" for base in bases), own_key]
+        self._ended = False
         self._listening: asyncio.Task[str | None] | None = None
         self._signal = asyncio.Event()
         self._base: str | None = None
@@ -50,25 +52,42 @@ class Waker:
         """End a ``wait`` now."""
         self._signal.set()
 
+    @property
+    def token(self) -> str | None:
+        """The base key of the queue whose token came and was not taken yet."""
+        return self._base
+
     def take(self) -> str | None:
         """Return the base key of the queue whose token came, once."""
         base, self._base = self._base, None
         return base
 
+    async def end(self) -> None:
+        """Listen no more. A token that comes until then is not lost: ``take`` tells.
+
+        A call that is merely dropped may still be the first in line when the next token comes.
+        """
+        self._ended = True
+        if self._listening is not None:
+            await self._redis.lpush(self._own_key, "1")
+            await asyncio.wait({self._listening})
+            await self._redis.delete(self._own_key)
+
     async def close(self) -> None:
+        self._ended = True
         if self._listening is not None:
             self._listening.cancel()
             await asyncio.wait([self._listening])
         await self._redis.aclose()
 
     def _listen_on(self) -> None:
-        if self._base is None and self._listening is None:
+        if self._base is None and self._listening is None and not self._ended:
             self._listening = asyncio.create_task(self._listen())
             self._listening.add_done_callback(self._heard)
 
     async def _listen(self) -> str | None:
         answer = await self._redis.blpop(self._keys, timeout=_BLOCK_S)
-        return None if answer is None else answer[0].decode().removesuffix(":wake")
+        return None if answer is None or answer[0] == self._own_key else answer[0].decode().removesuffix(":wake")
 
     def _heard(self, listening: asyncio.Task[str | None]) -> None:
         self._listening = None

@@ -30,7 +30,7 @@ from jobsd.outcome import Archive, Failed, Interrupted, Outcome
 from jobsd.store.codec import Codec, JsonCodec
 from jobsd.store.connection import connect
 from jobsd.store.jobs import Jobs, Lease
-from jobsd.store.keys import DEFAULT_SHARD
+from jobsd.store.keys import DEFAULT_SHARD, unblock_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -81,7 +81,7 @@ class Worker:
         )
         self._endings = Endings(self.id, options, codec, records=records)
         self.finisher = Finisher(jobs, self.id, options, self._written)
-        self._waker = Waker(url, [jobs.base(queue) for queue in queues], self._token_came)
+        self._waker = Waker(url, [jobs.base(queue) for queue in queues], unblock_key(self.id, shard), self._token_came)
         self.dispatcher = Dispatcher(jobs, self.id, queues, options, self._waker, self, records=records)
         self._heartbeat = Heartbeat(
             url,
@@ -229,15 +229,25 @@ class Worker:
         """Let what runs end, cancel the rest, give back what is left; after the grace it is a matter of seconds."""
         log.info(Event.DAEMON_DRAINING, worker=self.id, running=len(self.attempts))
         self.dispatcher.stop()
+        leaving = self._loop.create_task(self._leave_to_others())
         if not self._at_once.is_set():
             await self._ended_within(self.options.grace.total_seconds(), unless=self._at_once)
         for attempt in list(self.attempts.values()):
             attempt.cancel(Stop.SHUTDOWN)
         await self._ended_within(min(self.options.cancel_grace.total_seconds(), _CANCELLED_WITHIN_S))
         await self._end_dispatch()
+        await asyncio.wait({leaving}, timeout=_ANSWERED_WITHIN_S)
+        leaving.cancel()
         for attempt in list(self.attempts.values()):
             self._hand_back(attempt)
         await self.finisher.drained(_WRITTEN_WITHIN_S)
+
+    async def _leave_to_others(self) -> None:
+        """Let other workers wait for what is to come, from now on, however long the grace is."""
+        if self._dispatching is not None:
+            await asyncio.wait({self._dispatching})
+        await self._quietly(self._waker.end())
+        await self._quietly(self.dispatcher.hand_on())
 
     async def _end_dispatch(self) -> None:
         """End the claims. One whose answer has not come is asked for again: its jobs are given back by ``start``.

@@ -7,7 +7,6 @@ one process rise strictly, so jobs that fall due in the same ms run in the order
 from __future__ import annotations
 
 import os
-import random
 import threading
 
 from jobsd.clock import now_ms
@@ -37,7 +36,8 @@ class IdSource:
             ms = now_ms()
             if ms > self._ms:
                 self._ms = ms
-                self._tail = random.getrandbits(_RANDOM_BITS - 1)  # a bit of room, so that counting up stays inside
+                # Not from `random`, which an application may seed; less a bit, so that counting up stays inside.
+                self._tail = int.from_bytes(os.urandom(_RANDOM_BITS // 8)) >> 1
                 self._head_text = _encode(ms, 5)
             else:  # the same ms, or the clock went back: rise all the same
                 self._tail += 1

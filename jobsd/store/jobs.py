@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 UNKNOWN_QUEUE = "UNKNOWNQUEUE"
 """The first word of enqueue.lua's error."""
 
-_FIRST_LEASE = 4  # in claim.lua's answer
+_FIRST_LEASE = 5  # in claim.lua's answer
 _NO_MORE = 2**53 - 1  # a call's number that no worker comes to
 _LATE_MS = 600_000
 
@@ -33,7 +33,7 @@ class NewJob(NamedTuple):
 class Lease:
     """The right to run one job until it ends or the worker falls silent. ``mark`` proves it in every later write."""
 
-    __slots__ = ("attempt", "due", "id", "mark", "payload", "queue", "side", "started_at")
+    __slots__ = ("answered_at", "attempt", "due", "id", "mark", "payload", "queue", "side", "started_at")
 
     def __init__(
         self,
@@ -45,6 +45,7 @@ class Lease:
         attempt: int,
         payload: bytes | None,
         side: bytes | None,
+        answered_at: int,
     ) -> None:
         self.queue = queue
         self.id = job_id
@@ -54,6 +55,8 @@ class Lease:
         self.attempt = attempt
         self.payload = payload
         self.side = side
+        self.answered_at = answered_at
+        """The server's time when the lease was told: later than its start where an answer was lost."""
 
 
 class Claimed(NamedTuple):
@@ -133,9 +136,9 @@ class Jobs:
         pipe = self.redis.pipeline(transaction=True)
         key = f"{self._shard_key}:worker:{worker}"
         pipe.zrem(f"{self._shard_key}:workers", worker)
-        pipe.delete(key)
-        # A copy of one of its calls may still be on its way: it must come too late.
-        pipe.hset(key, mapping={"claim": _NO_MORE, "finish": _NO_MORE})  # pyright: ignore[reportUnknownMemberType]
+        pipe.hdel(key, "beat")
+        # A claim or a beat may still be on its way: it must come too late. A batch of endings may be its last.
+        pipe.hset(key, mapping={"claim": _NO_MORE})  # pyright: ignore[reportUnknownMemberType]
         pipe.pexpire(key, _LATE_MS)
         await pipe.execute()
 
@@ -171,6 +174,7 @@ class Jobs:
             args += (quota.slots, quota.queue)
         answer: list[Any] = await self._scripts.call("claim", self._keys(queues), args)
         now: int = answer[0]
+        started: int = answer[4]
         next_due = int(answer[1])
         leases: list[Lease] = []
         start = f"{worker}:{number}:"
@@ -180,9 +184,9 @@ class Jobs:
             if place == 0:  # a lease of a repeated call that has ended meanwhile
                 continue
             due = raw_due.decode()
-            mark = f"{start}{(n - _FIRST_LEASE) // 6 + 1}:{now}:{attempt}:{due}"
+            mark = f"{start}{(n - _FIRST_LEASE) // 6 + 1}:{started}:{attempt}:{due}"
             job_id = raw_id.decode(errors="surrogateescape")
-            leases.append(Lease(queues[place - 1], job_id, mark, int(due), now, attempt, payload, side))
+            leases.append(Lease(queues[place - 1], job_id, mark, int(due), started, attempt, payload, side, now))
         look_at = int(answer[2])
         lost: list[bytes] = answer[3]
         return Claimed(

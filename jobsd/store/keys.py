@@ -25,6 +25,7 @@ prefixes below, so this page is also the map of what they write.
     <shard>:workers            zset    worker -> last beat, ms
     <shard>:worker:<id>        hash    beat, lease, claim, finish, answers; host, pid, queues, tasks ...
     <shard>:sender:<name>      string  the number of a client's last call and its answer; ends after a minute
+    <shard>:unblock:<worker>   list    ends its wait for a wake-up when it stops; gone at once
     <shard>:records            stream  one entry per batch of endings, one field per job
 
     arq:job:<id>               string  the payload
@@ -71,3 +72,7 @@ def queue_of(base: str) -> str:
 
 def records_key(shard: str = DEFAULT_SHARD) -> str:
     return shard_key(shard) + ":records"
+
+
+def unblock_key(worker: str, shard: str = DEFAULT_SHARD) -> str:
+    return f"{shard_key(shard)}:unblock:{worker}"

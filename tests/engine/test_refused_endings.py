@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from redis.exceptions import ResponseError
 
 from jobsd import JobState
-from jobsd.errors import StoreRefusedError
-from jobsd.execution import Execution
+from jobsd.errors import JobFailedError, StoreRefusedError
+from jobsd.store.keys import records_key
+from jobsd.store.looks import Looks
 from tests.engine.hall import a_task, until
 
 
@@ -81,7 +83,7 @@ async def test_a_caller_with_a_bad_queue_does_not_fail_its_neighbours(hall) -> N
     assert await third.status() is JobState.PENDING
 
 
-async def test_a_job_given_back_before_it_began_is_recorded_under_its_name(hall) -> None:
+async def test_a_job_given_back_before_it_began_is_as_it_was(hall) -> None:
     worker = hall.make(quick, records=True)
     claim = worker.jobs.claim
 
@@ -93,9 +95,35 @@ async def test_a_job_given_back_before_it_began_is_recorded_under_its_name(hall)
         return claimed
 
     worker.jobs.claim = stopped_meanwhile
-    await hall.client.enqueue("quick", 3)
+    reference = await hall.client.enqueue("quick", 3)
     await hall.start(worker)
-    (run,) = await hall.executions(1)
-    assert isinstance(run, Execution)
-    assert (run.task, run.outcome, run.transition) == ("quick", "interrupted", "requeued")
-    assert run.args == {"args": [3], "kwargs": {}}
+    assert await reference.status() is JobState.PENDING
+    assert await Looks(hall.redis).side("default", reference.id) == {}
+    assert not await hall.redis.exists(records_key())
+
+
+async def test_a_job_that_never_began_may_still_miss_its_start(hall) -> None:
+    began = []
+
+    async def late(ctx) -> None:
+        began.append(ctx.attempt)
+
+    first = hall.make(late)
+    claim = first.jobs.claim
+
+    async def stopped_meanwhile(*args: Any, **options: Any) -> Any:
+        claimed = await claim(*args, **options)
+        if claimed.leases:
+            first.stop()
+            await until(first._stop_requested.is_set)
+        return claimed
+
+    first.jobs.claim = stopped_meanwhile
+    start_by = datetime.now(UTC) + timedelta(seconds=1)
+    reference = await hall.client.enqueue("late", _start_by=start_by)
+    await hall.start(first)
+    await until(lambda: datetime.now(UTC) > start_by)
+    hall.open(late)
+    with pytest.raises(JobFailedError, match="expired"):
+        await hall.result(reference)
+    assert began == []

@@ -12,7 +12,7 @@ from jobsd.store.jobs import _NO_MORE as NO_MORE
 from jobsd.store.jobs import Jobs, Lease, NewJob, Quota
 from jobsd.store.keys import RESULT, base_key
 from tests.model.kept import KEEP_ARCHIVED, KEEP_ARCHIVED_MS, KEEP_COMPLETED
-from tests.model.laws import broken_by, broken_by_claim, broken_by_watch, waiting
+from tests.model.laws import broken_by, broken_by_claim, broken_by_enqueue, broken_by_watch, waiting
 from tests.model.layout import DUMP, SENDER, Book, Sight, counted, difference, owned, seen
 from tests.model.recovery import LEASE_MS, MAX_LOSSES
 from tests.model.reference import Reference
@@ -65,6 +65,7 @@ class Calls:
         )
         stored = [job for job in self.reference.live.values() if id(job) not in known]
         self._book.queues.update(job.queue for job in stored)
+        self._refuse(broken_by_enqueue(self._look(), {job.queue for job in stored}, self.reference.now))
         self._to_be_woken |= {job.queue for job in stored if job.at <= self.reference.now}
 
     def claim(self, worker: str, number: int, quotas: Mapping[str, int], slots: int) -> list[Lease]:
@@ -192,7 +193,7 @@ class Calls:
 
     def sign_off(self, worker: str) -> None:
         self.story.append(f"{worker} signs off")
-        self._book.claims[worker], self._book.batches[worker] = NO_MORE, (NO_MORE, None)
+        self._book.claims[worker] = NO_MORE
         self._book.signed_off.add(worker)
         self.reference.beats.pop(worker, None)
         self._run(self._jobs.sign_off(worker))
@@ -284,7 +285,7 @@ def _told(claimed: Claimed) -> Any:
     for lease in claimed.leases:
         _, _, _, started, attempt, due = lease.mark.split(":")
         assert (int(started), int(attempt), int(due)) == (lease.started_at, lease.attempt, lease.due)
-        assert lease.started_at == claimed.now
+        assert lease.answered_at == claimed.now
     leases = claimed.leases
     return claimed.lost, [(of.queue, of.id, of.mark, of.payload, counted(json.loads(of.side or "{}"))) for of in leases]
 

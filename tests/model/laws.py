@@ -62,14 +62,15 @@ def broken_by_watch(
         yield f"{worker} has no free slot, and watches {own}"
     for queue in quotas:
         base = base_key(queue)
-        head, first = min(((at, job_id) for job_id, at in sight.scores[base].items()), default=(PARKED, ""))
+        head = min(sight.scores[base].values(), default=PARKED)
         due, watcher = sight.watches.get(base, (PARKED, None))
         if is_paused(sight, queue):
             continue
         if head == PARKED and watcher == worker:
             yield f"{worker} watches the empty {queue}"
-        waits = first not in sight.picture.get(f"{base}:active", {})
-        if full and waits and head < PARKED and watcher is None and not sight.tokens[base]:
+        active = sight.picture.get(f"{base}:active", {})
+        waits = any(at < PARKED and job_id not in active for job_id, at in sight.scores[base].items())
+        if full and waits and watcher is None and not sight.tokens[base]:
             yield f"nobody is there when the next job of {queue} falls due"
         if not full and claimed.now < head < PARKED:
             if watcher is None or due > head:
@@ -78,6 +79,14 @@ def broken_by_watch(
                 yield f"{worker} is to look at {claimed.look_at}, and to be there at {head}"
             elif watcher != worker and watcher not in sight.picture.get(f"{SHARD}:workers", {}):
                 yield f"{watcher} watches {queue}, and lives no more"
+
+
+def broken_by_enqueue(sight: Sight, queues: Iterable[str], now: int) -> Iterator[str]:
+    """Tell for which queue a new job may fall due with nobody there."""
+    for queue in queues:
+        base = base_key(queue)
+        if not (sight.tokens[base] or base in sight.watches or waiting(sight, queue, now)):
+            yield f"nobody learns of the new job of {queue}"
 
 
 def is_paused(sight: Sight, queue: str) -> bool:

@@ -27,7 +27,7 @@ def take_back(reference, queues):
         worker, *_, due = job.mark.split(":")
         mark, beat = job.mark, reference.beats.get(worker)
         silent = beat is None or beat <= job.lease_end - LEASE_MS * 2 / 3
-        job.leave(int(due), "nl" if silent else "n")
+        job.leave(int(due), "nl" if silent else "")
         if silent:
             lost.append(job.id)
             gone = job.noted["l"] == MAX_LOSSES

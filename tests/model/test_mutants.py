@@ -41,6 +41,7 @@ MUTANTS = {
         "if fresh[id] or redis.call('EXISTS', job, 'arq:result:' .. id) > 0 then",
         f"{EXISTS} {SET} if fresh[id] or taken then",
     ),
+    "enqueue tells nobody of a delayed job": ("if not head or fresh[head[1]] or", "if not head or"),
     "enqueue does not remember its number": ("'SET', sender, ARGV[2]", "'SET', sender, 0"),
     "enqueue stores the jobs of a number twice": ("if number == last then return answered end", ""),
     "enqueue takes a delayed copy for a call": ("if number < last then return '' end", ""),
@@ -58,7 +59,7 @@ MUTANTS = {
     "claim leaves a due time to nobody": ("if head > now then keep_watch(shard, base, worker, text, head) end", ""),
     "claim keeps the watch of a full worker": ("      leave_watch(shard, base, worker, text)\n", ""),
     "claim trusts the watch of a dead worker": ("return beat and now - beat < lease_ms", "return true"),
-    "claim passes no due time on": ("not redis.call('ZSCORE', base .. ':active', id)", "false"),
+    "claim passes no due time on": ("redis.call('ZCARD', base) > redis.call('ZCARD', base .. ':active')", "false"),
     "rerun forgets the result": ("redis.call('DEL', dead, 'arq:result:' .. id)", "redis.call('DEL', dead)"),
     "trim forgets the results": ("  redis.call('DEL', unpack(results))\n", ""),
 }

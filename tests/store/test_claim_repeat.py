@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from jobsd.store.jobs import Lease
 from tests.store.shop import LEASE_MS, START, completed, ids
 
 if TYPE_CHECKING:
@@ -13,7 +14,9 @@ if TYPE_CHECKING:
 
 
 def facts(claimed: Claimed) -> list[tuple[object, ...]]:
-    return [tuple(getattr(lease, name) for name in lease.__slots__) for lease in claimed.leases]
+    """Return all that leases say, but when they were told."""
+    names = [name for name in Lease.__slots__ if name != "answered_at"]
+    return [tuple(getattr(lease, name) for name in names) for lease in claimed.leases]
 
 
 async def test_it_is_answered_with_the_same_leases(shop):
@@ -25,7 +28,17 @@ async def test_it_is_answered_with_the_same_leases(shop):
     again = await hand.claim_again(10, 1, default=5, low=5)
     assert ids(again.leases) == ["a", "b", "c", "d"]
     assert facts(again) == facts(first)
-    assert again.now == first.now == START
+    assert {lease.started_at for lease in again.leases} == {START}
+
+
+async def test_it_is_told_the_time_that_it_is_by_now(shop):
+    await shop.put("now")
+    await shop.put("later", when="+9000")
+    hand = shop.hand("w1")
+    await hand.claim_again(10, 1)
+    await shop.jump(2000)
+    again = await hand.claim_again(10, 1)
+    assert (again.now, again.look_at, again.leases[0].answered_at) == (START + 2000, START + 9000, START + 2000)
 
 
 async def test_it_changes_nothing_and_takes_nothing_more(shop):

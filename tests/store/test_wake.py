@@ -31,11 +31,31 @@ async def test_a_delayed_job_that_is_the_next_one_due_wakes_a_worker_to_learn_it
     assert await shop.tokens() == 1
 
 
-async def test_a_delayed_job_behind_the_next_one_due_wakes_nobody(shop):
+async def test_a_delayed_job_behind_the_next_one_due_wakes_a_worker_only_if_nobody_watches(shop):
     await shop.put("sooner", when="+30000")
     await shop.tokens()
     await shop.put("later", when="+60000")
+    assert await shop.tokens() == 1
+    await shop.hand("w1").claim()
+    await shop.put("much-later", when="+90000")
     assert await shop.tokens() == 0
+
+
+async def test_a_delayed_job_behind_one_that_runs_wakes_a_worker_to_learn_its_time(shop):
+    await shop.put("runs")
+    await shop.tokens()
+    await shop.hand("w1").claim(1)
+    assert await shop.tokens() == 0
+    await shop.put("later", when="+60000")
+    assert await shop.tokens() == 1
+
+
+async def test_who_takes_a_job_with_its_last_slot_wakes_another_for_one_that_is_due_after_its_lease_ends(shop):
+    await shop.put("runs")
+    await shop.put("later", when="+60000")
+    await shop.tokens()
+    await shop.hand("w1").claim(1)
+    assert await shop.tokens() == 1
 
 
 async def test_a_delayed_job_behind_a_backlog_wakes_nobody(shop):

@@ -10,8 +10,8 @@
 -- ARGV[6]   '1' if records are streamed
 -- ARGV[7…]  quota and name of each queue; what one queue leaves goes to the others, in their order
 -- Returns   {now, next due time or -1, time at which this worker is to look again or -1, {ids of runs found lost},
---           queue, id, due, attempt, payload or false, side or false, …}
---           The mark of the nth lease is worker:claim:n:now:attempt:due.
+--           started, queue, id, due, attempt, payload or false, side or false, …}
+--           The mark of the nth lease is worker:claim:n:started:attempt:due.
 --@include clock
 --@include room
 --@include wake
@@ -25,7 +25,7 @@ local shard, worker, number = KEYS[1], ARGV[1], ARGV[2]
 local lease_ms, slots = tonumber(ARGV[3]), math.min(tonumber(ARGV[4]), 500)
 local lease_end = now + lease_ms
 local lost = {}
-local answer = {now, -1, -1, lost}
+local answer = {now, -1, -1, lost, now}
 local identity = shard .. ':worker:' .. worker
 
 make_room(shard)
@@ -63,7 +63,7 @@ local function repeat_answer()
     local lease = found[index]
     -- A lease that ended meanwhile leaves a gap, so that the others keep their index.
     if lease then
-      answer[1] = tonumber(lease[5])
+      answer[5] = tonumber(lease[5])
       append(lease[1], lease[2], lease[3], lease[4], redis.call('GET', 'arq:job:' .. lease[2]),
         redis.call('HGET', KEYS[lease[1] + 1] .. ':side', lease[2]))
     else
@@ -82,13 +82,14 @@ local function sooner(one, other) return other == -1 and one or math.min(one, ot
 local function tell_next_due(full)
   for q = 2, #KEYS do
     local base, text = KEYS[q], watches[q - 1]
-    local head, id
-    if not paused[q - 1] then head, id = head_of(base) end
+    local head = not paused[q - 1] and head_of(base) or nil
     local watched = head and head > now and is_watched(shard, worker, text, head, now, lease_ms)
     if full or not head then
       leave_watch(shard, base, worker, text)
-      -- More is due, or will be, than this worker can take. (The first may be a running job, at its lease's end.)
-      if head and not watched and (head <= now or not redis.call('ZSCORE', base .. ':active', id)) then wake(base) end
+      -- More is due, or will be, than this worker can take.
+      if head and not watched and (head <= now or redis.call('ZCARD', base) > redis.call('ZCARD', base .. ':active')) then
+        wake(base)
+      end
     elseif not watched then
       if head > now then keep_watch(shard, base, worker, text, head) end
       answer[3] = sooner(math.max(head, 0), answer[3])

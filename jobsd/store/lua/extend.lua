@@ -14,6 +14,7 @@ local now = clock()
 local shard, worker, lease_ms = KEYS[1], ARGV[1], tonumber(ARGV[2])
 local lease_end = now + lease_ms
 make_room(shard)
+if redis.call('HGET', shard .. ':worker:' .. worker, 'claim') == '9007199254740991' then return {} end  -- it has signed off
 redis.call('ZREMRANGEBYSCORE', shard .. ':workers', '-inf', now - 86400000)  -- those that died a day ago
 amnesty(shard, now, lease_ms)
 if ARGV[3] == '1' then

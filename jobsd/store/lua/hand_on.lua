@@ -5,8 +5,10 @@
 -- ARGV[1]   worker
 -- ARGV[2]   the queue (1 is KEYS[2]) whose wake-up it has taken, or 0
 -- Returns   nothing.
+--@include room
 --@include wake
 --@include watch
+make_room(KEYS[1])
 local watches = {}
 for q = 2, #KEYS do watches[q - 1] = 'watch:' .. KEYS[q] end
 watches = redis.call('HMGET', KEYS[1] .. ':state', unpack(watches))

@@ -39,10 +39,11 @@ local function recover(base, how, now)
     local side = text and read_side(text) or {}
     side.p = nil  -- the progress of a run that is over
     local gone = false
+    local alive, beat
     if worker then
-      side.n = tonumber(attempt)
-      local alive, beat = still_beats(how, worker, lease_end)
+      alive, beat = still_beats(how, worker, lease_end)
       if not alive then
+        side.n = tonumber(attempt)
         side.l = (side.l or 0) + 1
         side.w = side.w or {}
         side.w[#side.w + 1] = {worker, tonumber(started), beat or cjson.null}
@@ -68,7 +69,7 @@ local function recover(base, how, now)
     if gone then
       redis.call('ZREM', base, id)
     else
-      if worker then redis.call('HSET', base .. ':side', id, cjson.encode(side)) end
+      if next(side) then redis.call('HSET', base .. ':side', id, cjson.encode(side)) else redis.call('HDEL', base .. ':side', id) end
       redis.call('ZADD', base, due or now, id)
       back = back + 1
     end

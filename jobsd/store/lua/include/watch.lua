@@ -29,9 +29,8 @@ local function leave_watch(shard, base, worker, text)
   return true
 end
 
--- The least score of a queue that is a time, and whose it is.
+-- The least score of a queue that is a time. It may be that of a running job, where its lease ends.
 local function head_of(base)
-  local first = redis.call('ZRANGE', base, 0, 0, 'WITHSCORES')
-  local head = tonumber(first[2])
-  if head and head < 9e15 then return head, first[1] end
+  local head = tonumber(redis.call('ZRANGE', base, 0, 0, 'WITHSCORES')[2])
+  return head and head < 9e15 and head or nil
 end

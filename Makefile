@@ -5,10 +5,10 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev fmt lint types layers check test bench clean
+.PHONY: help setup demo dev fmt lint types layers check test bench bench-quick bench-long bench-docs flame clean
 
 help:  ## print this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP)  ## make .venv with everything the project needs
 
@@ -46,8 +46,20 @@ check: lint types layers  ## what CI checks before the tests, in its order
 test: setup  ## the test suite, on a real Valkey and a real Postgres
 	@$(BIN)/pytest
 
-bench: setup  ## throughput beside arq, in one run
+bench: setup  ## how fast it is beside arq, in one run of some minutes
 	@$(BIN)/python -m benchmarks
+
+bench-quick: setup  ## the same with less of everything, in under two minutes
+	@$(BIN)/python -m benchmarks --quick
+
+bench-long: setup  ## a backlog of a million jobs, with records and without
+	@$(BIN)/python -m benchmarks --only long --rounds 1
+
+bench-docs: setup  ## the last run's figures into docs/performance.md
+	@$(BIN)/python -m benchmarks --write-docs
+
+flame: setup  ## a flame graph of a worker's hot path
+	@$(BIN)/python -m benchmarks.flame
 
 clean:  ## remove .venv, caches and the demo's data
 	@rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .demo .jobsd build dist *.egg-info

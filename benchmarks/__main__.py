@@ -1,4 +1,4 @@
-"""Measure jobsd beside arq: ``python -m benchmarks [--quick] [--rounds N] [--only backlog,latency]``."""
+"""Measure jobsd beside arq: ``python -m benchmarks [--quick] [--rounds N] [--only backlog,latency] [--long]``."""
 
 from __future__ import annotations
 
@@ -7,83 +7,42 @@ import asyncio
 import signal
 import sys
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
 
 import uvloop
 
-from benchmarks import backlog, enqueue, imports, latency, machine
-from benchmarks.ground import Ground, a_ground
-from benchmarks.machine import Others
-from benchmarks.processes import IncompleteError
-from benchmarks.report import LAYOUTS, Report
+from benchmarks import picture, rounds
+from benchmarks.document import DOCUMENT, NoRunError, write
+from benchmarks.layouts import LAYOUTS
+from benchmarks.report import save
+from benchmarks.steps import LONG, STANDARD
+from benchmarks.tables import show
 from jobsd.errors import JobsdError
 
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
+RESULTS = Path(__file__).parent / "results"
 _INTERRUPTED = 130
-_STEP_WITHIN_S = 180.0
 
 
-class Step(NamedTuple):
-    """One measurement of one system; ``size`` is how many jobs (or runs), ``quick_size`` with ``--quick``."""
-
-    measure: str
-    name: str
-    run: Callable[[Ground, Report, int], Awaitable[None]]
-    size: int
-    quick_size: int
-
-
-# arq has fewer jobs in the backlog, or it would take most of the time: its rate is the same with 50,000.
-STEPS = [
-    Step("backlog", "jobsd", backlog.measure_jobsd, 50_000, 10_000),
-    Step("backlog", "jobsd, recording", backlog.measure_jobsd_recording, 50_000, 10_000),
-    Step("backlog", "arq", backlog.measure_arq, 8_000, 2_000),
-    Step("enqueue", "jobsd and arq", enqueue.measure, 3_000, 1_000),
-    Step("latency", "jobsd", latency.measure_jobsd, 300, 100),
-    Step("latency", "arq", latency.measure_arq, 300, 100),
-    Step("import", "jobsd and arq", imports.measure, 5, 2),
-]
-
-
-async def main(rounds: int, only: list[str], *, quick: bool) -> int:
+async def main(options: argparse.Namespace) -> int:
     """Return the exit code: 1 if anything that was begun did not complete."""
     began = time.monotonic()
     running = asyncio.current_task()
     assert running
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
-    report, steps = Report(_say), [step for step in STEPS if step.measure in only]
-    _say("starting Valkey and Postgres")
-    async with a_ground() as ground:
-        others = Others(ground)
-        for report.round in range(1, rounds + 1):
-            for step in steps:
-                _say(f"round {report.round} of {rounds}: {step.measure}, {step.name}, {_size(step, quick):,}")
-                await _take(step, ground, report, _size(step, quick))
-        facts = {
-            "machine": machine.facts(),
-            "others_share": round(others.share(), 3),
-            "versions": machine.versions() | await ground.versions(),
-            "rounds": rounds,
-            "sizes": {f"{step.measure}, {step.name}": _size(step, quick) for step in steps},
-        }
+    only = options.only + [LONG] * (options.long and LONG not in options.only)
+    drawn = picture.drawable(only)
+    if drawn and (missing := picture.missing()):
+        _say(missing)
+        drawn = False
+    number = options.rounds or (1 if options.quick else 3)
+    run = await rounds.run(number, only, _say, quick=options.quick, tcp=options.tcp)
+    kept = save(run, options.to)
     _say(f"took {time.monotonic() - began:.0f} s\n")
-    report.show(facts["others_share"])
-    _say(f"all figures: {report.save(facts)}")
-    return 1 if report.failures else 0
-
-
-async def _take(step: Step, ground: Ground, report: Report, size: int) -> None:
-    try:
-        async with asyncio.timeout(_STEP_WITHIN_S):
-            await step.run(ground, report, size)
-    except (IncompleteError, TimeoutError, JobsdError) as error:
-        report.failed(f"{step.measure}, {step.name}, round {report.round}: {error or 'out of time'}")
-
-
-def _size(step: Step, quick: bool) -> int:
-    return step.quick_size if quick else step.size
+    show(run)
+    _say(f"all figures: {kept}")
+    if drawn and picture.draw(run, kept.with_suffix(".png")):
+        _say(f"picture:     {kept.with_suffix('.png')}")
+    return 1 if run["failures"] else 0
 
 
 def _say(what: str) -> None:
@@ -106,15 +65,33 @@ def _rounds(text: str) -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--rounds", type=_rounds, help="how often everything is measured (3; with --quick 1)")
-    parser.add_argument("--quick", action="store_true", help="fewer jobs, in under a minute")
-    parser.add_argument("--only", type=_measures, default=list(LAYOUTS), metavar=",".join(LAYOUTS))
+    parser.add_argument("--quick", action="store_true", help="less of everything, in under two minutes")
+    parser.add_argument(
+        "--only", type=_measures, default=STANDARD, metavar="MEASURE,…", help=f"of {', '.join(LAYOUTS)}"
+    )
+    parser.add_argument("--long", action="store_true", help="a backlog of a million as well, for some minutes more")
+    parser.add_argument("--tcp", action="store_true", help="reach Valkey by TCP, instead of by its socket")
+    parser.add_argument("--to", type=Path, default=RESULTS, metavar="FOLDER", help="where figures and picture go")
+    parser.add_argument(
+        "--write-docs", action="store_true", help=f"measure nothing: put the last whole run's figures into {DOCUMENT}"
+    )
     return parser.parse_args()
+
+
+def _write_docs(folder: Path) -> int:
+    try:
+        written = write(folder)
+    except NoRunError as error:
+        _say(str(error))
+        return 1
+    _say("\n".join(f"written: {path}" for path in written))
+    return 0
 
 
 if __name__ == "__main__":
     chosen = _options()
     try:
-        code = uvloop.run(main(chosen.rounds or (1 if chosen.quick else 3), chosen.only, quick=chosen.quick))
+        code = _write_docs(chosen.to) if chosen.write_docs else uvloop.run(main(chosen))
     except (KeyboardInterrupt, asyncio.CancelledError):
         _say("interrupted; the servers are stopped")
         code = _INTERRUPTED

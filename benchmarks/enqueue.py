@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from contextlib import asynccontextmanager
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import uvloop
 from arq import create_pool
 from arq.connections import RedisSettings
 
+from benchmarks.filling import TEXT
 from benchmarks.jobsd_worker import noop
 from benchmarks.processes import answer, measuring, options
 from jobsd.client import Client
@@ -26,82 +28,101 @@ if TYPE_CHECKING:
     from benchmarks.ground import Ground
     from benchmarks.report import Report
 
+    Send = Callable[[int], Awaitable[None]]
+
 _CALLERS = 100
 _SHARED = 10  # so many more jobs where round trips are shared
-_WARM_UP = 20
+_TURNS = 10
 _WITHIN_S = 60.0
-_TEXT = "hello world"
+_ALONE = "redis-py alone, the same script"
 
-_ARQ_ALONE = "arq, one after another"
-_ARQ_AT_ONCE = f"arq, {_CALLERS} callers at once"
+
+class Way(NamedTuple):
+    """``take`` enqueues so many jobs and returns the seconds."""
+
+    row: str
+    take: Callable[[int], Awaitable[float]]
+    jobs: int
 
 
 async def measure(ground: Ground, report: Report, jobs: int) -> None:
     await ground.clear()
-    places = {"redis_url": ground.redis_url, "redis_socket": ground.redis_socket}
-    async with measuring("enqueue", _WITHIN_S, jobs=jobs, **places) as process:
-        for row, beside, jobs_per_s in (await process.answer())["rates"]:
-            report.add("enqueue", row, beside=beside, jobs_per_s=jobs_per_s)
+    async with measuring("enqueue", _WITHIN_S, jobs=jobs, redis_url=ground.redis_url) as process:
+        rates: dict[str, float] = (await process.answer())["rates"]
+    for row, jobs_per_s in rates.items():
+        report.add("enqueue", row, jobs_per_s=jobs_per_s, alone=jobs_per_s / rates[_ALONE])
 
 
-async def main(redis_url: str, redis_socket: str, jobs: int, within_s: float) -> None:
+async def main(redis_url: str, jobs: int, within_s: float) -> None:
     async with (
         asyncio.timeout(within_s),
         Client(redis_url) as client,
         _redis_alone(redis_url) as send_alone,
-        _arq(redis_socket) as send_arq,
+        _arq(redis_url) as send_arq,
     ):
 
         async def send(number: int) -> None:
-            await client.enqueue(noop, number, _TEXT)
+            await client.enqueue(noop, number, TEXT)
 
-        rates = [
-            ("jobsd, one after another", _ARQ_ALONE, await _one_by_one(send, jobs)),
-            (f"jobsd, {_CALLERS} callers at once", _ARQ_AT_ONCE, await _at_once(send, jobs * _SHARED)),
-            ("jobsd, enqueue_many", _ARQ_AT_ONCE, await _in_bulk(client, jobs * _SHARED)),
-            ("redis-py alone, the same script", _ARQ_ALONE, await _one_by_one(send_alone, jobs)),
-            (_ARQ_ALONE, _ARQ_ALONE, await _one_by_one(send_arq, jobs)),
-            (_ARQ_AT_ONCE, _ARQ_AT_ONCE, await _at_once(send_arq, jobs)),
+        async def send_in_bulk(jobs: int) -> float:
+            began = time.perf_counter()
+            await client.enqueue_many(noop.job(number, TEXT) for number in range(jobs))
+            return time.perf_counter() - began
+
+        ways = [
+            Way("jobsd, one after another", _one_by_one(send), jobs),
+            Way(_ALONE, _one_by_one(send_alone), jobs),
+            Way("arq, one after another", _one_by_one(send_arq), jobs),
+            Way(f"jobsd, {_CALLERS} callers at once", _at_once(send), jobs * _SHARED),
+            Way("jobsd, enqueue_many", send_in_bulk, jobs * _SHARED),
+            Way(f"arq, {_CALLERS} callers at once", _at_once(send_arq), jobs),
         ]
-    answer(rates=rates)
+        answer(rates=await _in_turns(ways))
 
 
-async def _one_by_one(send: Callable[[int], Awaitable[None]], jobs: int) -> float:
-    for number in range(_WARM_UP):
-        await send(number)
-    began = time.perf_counter()
-    for number in range(jobs):
-        await send(number)
-    return jobs / (time.perf_counter() - began)
+async def _in_turns(ways: list[Way]) -> dict[str, float]:
+    """Return jobs a second. The ways take turns, there and back: what is compared has the same minute."""
+    for way in ways:
+        await way.take(_CALLERS)  # every caller's connection is made
+    seconds = dict.fromkeys((way.row for way in ways), 0.0)
+    for turn in range(_TURNS):
+        for way in ways if turn % 2 else reversed(ways):
+            gc.collect()  # what the last one has left is not this one's
+            seconds[way.row] += await way.take(way.jobs // _TURNS)
+    return {way.row: way.jobs // _TURNS * _TURNS / seconds[way.row] for way in ways}
 
 
-async def _at_once(send: Callable[[int], Awaitable[None]], jobs: int) -> float:
-    each = jobs // _CALLERS
+def _one_by_one(send: Send) -> Callable[[int], Awaitable[float]]:
+    async def take(jobs: int) -> float:
+        began = time.perf_counter()
+        for number in range(jobs):
+            await send(number)
+        return time.perf_counter() - began
 
-    async def caller() -> None:
-        for number in range(each):
+    return take
+
+
+def _at_once(send: Send) -> Callable[[int], Awaitable[float]]:
+    async def caller(jobs: int) -> None:
+        for number in range(jobs):
             await send(number)
 
-    await asyncio.gather(*(send(number) for number in range(_CALLERS)))  # every caller's connection is made
-    began = time.perf_counter()
-    await asyncio.gather(*(caller() for _ in range(_CALLERS)))
-    return each * _CALLERS / (time.perf_counter() - began)
+    async def take(jobs: int) -> float:
+        each, more = divmod(jobs, _CALLERS)
+        began = time.perf_counter()
+        await asyncio.gather(*(caller(each + (number < more)) for number in range(_CALLERS)))
+        return time.perf_counter() - began
 
-
-async def _in_bulk(client: Client, jobs: int) -> float:
-    began = time.perf_counter()
-    await client.enqueue_many(noop.job(number, _TEXT) for number in range(jobs))
-    return jobs / (time.perf_counter() - began)
+    return take
 
 
 @asynccontextmanager
-async def _redis_alone(redis_url: str) -> AsyncIterator[Callable[[int], Awaitable[None]]]:
+async def _redis_alone(redis_url: str) -> AsyncIterator[Send]:
     """The round trip and the script, with everything made beforehand: what no client on redis-py can go below."""
     redis = connect(redis_url)
     sha = await redis.script_load(source("enqueue"))
     keys = shard_key(), base_key("default")
-    payload = b'{"i":"0123456789ab","t":null,"f":"bench:noop","a":[1,"hello world"],"k":{},"et":1700000000000}'
-
+    payload = b'{"i":"0123456789ab","t":null,"f":"bench:noop","a":[1,"hello world"],"k":{},"et":1763500000000}'
     sender, calls = new_id(), count(1)
 
     async def send(number: int) -> None:
@@ -113,11 +134,11 @@ async def _redis_alone(redis_url: str) -> AsyncIterator[Callable[[int], Awaitabl
 
 
 @asynccontextmanager
-async def _arq(redis_socket: str) -> AsyncIterator[Callable[[int], Awaitable[None]]]:
-    pool = await create_pool(RedisSettings(unix_socket_path=redis_socket))
+async def _arq(redis_url: str) -> AsyncIterator[Send]:
+    pool = await create_pool(RedisSettings.from_dsn(redis_url))
 
     async def send(number: int) -> None:
-        await pool.enqueue_job("noop", number, _TEXT)
+        await pool.enqueue_job("noop", number, TEXT)
 
     yield send
     await pool.aclose()

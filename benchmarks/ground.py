@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
+import socket
 import tempfile
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from benchmarks.accounting import cpu_s
 from jobsd.embedded import Embedded
 from jobsd.embedded.places import Places
 from jobsd.records.migrate import migrate
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
     from redis.asyncio import Redis
 
-_PROC = Path("/proc")
 _REWRITE_WITHIN_S = 30.0
 
 
@@ -35,9 +35,8 @@ class Cpu(NamedTuple):
 class Ground:
     """Two running servers, emptied between measurements."""
 
-    def __init__(self, places: Places, redis: Redis, pool: Pool) -> None:
-        self.redis_url = places.redis_url
-        self.redis_socket = str(places.valkey_socket)
+    def __init__(self, places: Places, redis_url: str, redis: Redis, pool: Pool) -> None:
+        self.redis_url = redis_url
         self.database_url = places.database_url
         self.redis = redis
         self.pool = pool
@@ -52,9 +51,24 @@ class Ground:
         await self.pool.execute("TRUNCATE jobsd.executions")
         await self.pool.execute("CHECKPOINT")
 
+    @asynccontextmanager
+    async def never_rewriting(self) -> AsyncIterator[None]:
+        """Let no rewrite of the AOF begin by itself meanwhile."""
+        name = "auto-aof-rewrite-percentage"
+        before = (await self.redis.config_get(name))[name]
+        await self.redis.config_set(name, 0)
+        try:
+            yield
+        finally:
+            await self.redis.config_set(name, before)
+
     def cpu(self) -> Cpu:
         postmaster = (self._places.postgres / "postmaster.pid").read_text().split()[0]
-        return Cpu(_cpu_s(int(self._places.valkey_pid.read_text())), _cpu_s(int(postmaster)))
+        return Cpu(cpu_s(int(self._places.valkey_pid.read_text())), cpu_s(int(postmaster)))
+
+    async def commands(self) -> int:
+        """Return how many commands Valkey has carried out so far, those that scripts call among them."""
+        return sum(each["calls"] for each in (await self.redis.info("commandstats")).values())
 
     async def versions(self) -> dict[str, str]:
         server = await self.redis.info("server")
@@ -73,8 +87,11 @@ class Ground:
 
 
 @asynccontextmanager
-async def a_ground() -> AsyncIterator[Ground]:
-    """Start the servers; stop them and remove every trace at the end, whatever the end is."""
+async def a_ground(*, tcp: bool = False) -> AsyncIterator[Ground]:
+    """Start the servers; stop them and remove every trace at the end, whatever the end is.
+
+    Valkey is reached by its socket, or with ``tcp`` by a port of this machine, which costs everybody more.
+    """
     state = _new_state()
     try:
         async with Embedded(state) as embedded:
@@ -84,7 +101,8 @@ async def a_ground() -> AsyncIterator[Ground]:
             )
             try:
                 await migrate(pool)
-                yield Ground(Places(state), redis, pool)
+                places = Places(state)
+                yield Ground(places, await _by_tcp(redis) if tcp else places.redis_url, redis, pool)
             finally:
                 await redis.aclose()
                 await pool.close()
@@ -92,33 +110,15 @@ async def a_ground() -> AsyncIterator[Ground]:
         shutil.rmtree(state, ignore_errors=True)
 
 
+async def _by_tcp(redis: Redis) -> str:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    await redis.config_set("bind", "127.0.0.1")
+    await redis.config_set("port", port)
+    return f"redis://127.0.0.1:{port}"
+
+
 def _new_state() -> Path:
     state = Path(tempfile.mkdtemp(prefix="jobsd-bench-")).resolve()
     state.chmod(0o755)  # as root the servers run as another user, who must be able to reach it
     return state
-
-
-def _cpu_s(pid: int) -> float:
-    """Return the CPU seconds of a process and its children, those that have ended and those that live."""
-    try:
-        _, own, reaped = _times(pid)
-    except (OSError, ValueError, AttributeError):  # gone, or a system without /proc
-        return float("nan")
-    total = own + reaped
-    for entry in _PROC.iterdir():
-        if entry.name.isdigit():
-            try:
-                parent, used, _ = _times(int(entry.name))
-            except (OSError, ValueError):
-                continue  # it ended meanwhile
-            total += used if parent == pid else 0
-    return total
-
-
-def _times(pid: int) -> tuple[int, float, float]:
-    """Return the parent's pid, the process's own CPU seconds, and those of children that it has waited for."""
-    # The name in parentheses may hold blanks; what follows it never does. See proc(5), fields 4 and 14 to 17.
-    fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
-    tick = os.sysconf("SC_CLK_TCK")
-    user, system, reaped_user, reaped_system = (int(field) / tick for field in fields[11:15])
-    return int(fields[1]), user + system, reaped_user + reaped_system

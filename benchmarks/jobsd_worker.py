@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import uvloop
 
-from benchmarks.meter import Meter, reached
+from benchmarks.meter import LOOK_EVERY_S, Meter, reached, rss_mib
 from benchmarks.processes import answer, options
 from jobsd.definition import registry, task
 from jobsd.engine.options import QueueOptions, WorkerOptions
@@ -39,26 +39,56 @@ async def arrive(ctx: Context, sent_ns: int) -> None:
     meter.arrived(sent_ns)
 
 
-async def main(redis_url: str, database_url: str | None, jobs: int, concurrency: int, within_s: float) -> None:
+@task("bench:fall_due")
+async def fall_due(ctx: Context) -> None:
+    meter.due(ctx.job_id)
+
+
+@task("bench:restart")
+async def restart(ctx: Context) -> None:
+    del ctx
+    meter.restart()
+
+
+@task("bench:nap")
+async def nap(ctx: Context, seconds: float) -> None:
+    del ctx
+    meter.begin()
+    await asyncio.sleep(seconds)
+
+
+async def main(
+    redis_url: str,
+    database_url: str | None,
+    jobs: int,
+    concurrency: int,
+    within_s: float,
+    *,
+    keep_results: bool = True,
+    look_every_s: float = LOOK_EVERY_S,
+) -> None:
+    kept = {} if keep_results else {"keep_completed_count": 0}
     worker = Worker(
         redis_url,
         registry,
         {"default": QueueOptions()},
-        WorkerOptions(concurrency=concurrency),
+        WorkerOptions(concurrency=concurrency, **kept),
         records=database_url is not None,
     )
     running = asyncio.create_task(worker.run())
     figures: dict[str, float] = {}
     with suppress(TimeoutError):
         async with asyncio.timeout(within_s), a_recorder(redis_url, database_url) as recorder:
-            await reached(lambda: worker.finisher.accepted, jobs)
+            await reached(lambda: worker.finisher.accepted, jobs // 20, look_every_s)
+            figures["rss_early_mib"] = rss_mib()
+            await reached(lambda: worker.finisher.accepted, jobs, look_every_s)
             figures["ended_s"] = meter.seconds()
             if recorder is not None:
-                await reached(lambda: recorder.recorded, jobs)
-            figures |= {"seconds": meter.seconds(), "cpu_s": meter.cpu_s()}
+                await reached(lambda: recorder.recorded, jobs, look_every_s)
+            figures |= {"seconds": meter.seconds(), "cpu_s": meter.cpu_s(), "rss_late_mib": rss_mib()}
     worker.stop()
     await running
-    answer(ended=worker.finisher.accepted, waits_ms=meter.waits_ms, **figures)
+    answer(ended=worker.finisher.accepted, waits_ms=meter.waits_ms, began_ms=meter.began_ms, **figures)
 
 
 @asynccontextmanager

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from benchmarks.ground import Ground
     from benchmarks.report import Report
 
+_MEASURE = "latency"
 _EVERY_S = 0.02
 _WARM_UP = 5
 _START_WITHIN_S = 15.0
@@ -34,18 +35,18 @@ async def measure_jobsd(ground: Ground, report: Report, jobs: int) -> None:
         async def send() -> Any:
             return await client.enqueue(arrive, time.monotonic_ns())
 
-        report.add("latency", "jobsd", **await _waits(process, send, jobs))
+        _add(report, "jobsd", await _waits(process, send, jobs))
 
 
 async def measure_arq(ground: Ground, report: Report, jobs: int) -> None:
     await ground.clear()
-    pool = await create_pool(RedisSettings(unix_socket_path=ground.redis_socket))
-    async with pool, _worker("arq_worker", jobs, redis_socket=ground.redis_socket) as process:
+    pool = await create_pool(RedisSettings.from_dsn(ground.redis_url))
+    async with pool, _worker("arq_worker", jobs, redis_url=ground.redis_url) as process:
 
         async def send() -> Any:
             return await pool.enqueue_job("arrive", time.monotonic_ns())
 
-        report.add("latency", "arq", **await _waits(process, send, jobs))
+        _add(report, "arq", await _waits(process, send, jobs))
 
 
 def _worker(module: str, jobs: int, **places: str | None) -> Any:
@@ -53,7 +54,7 @@ def _worker(module: str, jobs: int, **places: str | None) -> Any:
     return measuring(module, within_s, jobs=_WARM_UP + jobs, concurrency=CONCURRENCY, **places)
 
 
-async def _waits(process: Measuring, send: Callable[[], Awaitable[Any]], jobs: int) -> dict[str, float]:
+async def _waits(process: Measuring, send: Callable[[], Awaitable[Any]], jobs: int) -> list[float]:
     for _ in range(_WARM_UP):  # then the worker is up, and the client's connections are made
         sent = await send()
         await process.while_running(sent.result(timeout=_START_WITHIN_S))
@@ -65,4 +66,13 @@ async def _waits(process: Measuring, send: Callable[[], Awaitable[Any]], jobs: i
     waits: list[float] = found["waits_ms"][_WARM_UP:]
     if len(waits) != jobs:
         raise IncompleteError(f"{len(waits):,} of {jobs:,} jobs arrived")
+    return waits
+
+
+def distribution(waits: list[float]) -> dict[str, float]:
     return {"p50_ms": statistics.median(waits), "p99_ms": statistics.quantiles(waits, n=100)[98], "max_ms": max(waits)}
+
+
+def _add(report: Report, row: str, waits: list[float]) -> None:
+    report.keep(_MEASURE, row, waits)
+    report.add(_MEASURE, row, **distribution(waits))

@@ -18,7 +18,11 @@ _STAT = Path("/proc/stat")
 
 
 def facts() -> dict[str, Any]:
-    return {"system": platform.platform(), "processor": _processor(), "cpus": os.cpu_count()}
+    return {
+        "system": f"{platform.system()} {platform.release().partition('-')[0]}",
+        "processor": _processor(),
+        "cpus": os.cpu_count(),
+    }
 
 
 def versions() -> dict[str, str]:

@@ -52,6 +52,10 @@ class Measuring:
             ended.cancel()
             await asyncio.gather(wanted, ended, return_exceptions=True)
 
+    def terminate(self) -> None:
+        """Ask it to end; it then answers."""
+        self._process.terminate()
+
     async def end(self) -> None:
         if self._process.returncode is None:
             self._process.kill()

@@ -120,7 +120,7 @@ def _served(settings: Settings, queues: str | None) -> Settings:
     if unknown or not names:
         allowed = ", ".join(settings.queues)
         raise SettingsError(
-            [f"--queues: {', '.join(unknown) or queues!r} is not among the configured queues: {allowed}"]
+            [f"--queues: {', '.join(map(repr, unknown or [queues]))} is not among the configured queues: {allowed}"]
         )
     return settings.model_copy(update={"queues": {name: settings.queues[name] for name in names}})
 

@@ -68,9 +68,16 @@ class Waker:
         A call that is merely dropped may still be the first in line when the next token comes.
         """
         self._ended = True
-        if self._listening is not None:
-            await self._redis.lpush(self._own_key, "1")
-            await asyncio.wait({self._listening})
+        listening = self._listening
+        if listening is None:
+            return
+        try:
+            pipe = self._redis.pipeline(transaction=True)
+            pipe.lpush(self._own_key, "1")
+            pipe.expire(self._own_key, _BLOCK_S)
+            await pipe.execute()
+            await asyncio.wait({listening})
+        finally:
             await self._redis.delete(self._own_key)
 
     async def close(self) -> None:

@@ -148,6 +148,7 @@ class Worker:
 
     async def settled(self) -> None:
         """Return when what ended is written and the leases of what runs are prolonged."""
+        await self._heartbeat.beat_now()  # however long the server is away: the time for the endings begins afterwards
         await self.finisher.drained(self.options.lease.total_seconds())
         await self._heartbeat.beat_now()
 

@@ -174,8 +174,9 @@ async def test_a_delayed_job_behind_one_that_runs_is_not_left_to_the_poll(hall) 
         await go.wait()
         return ctx.attempt
 
-    hall.open(waits, concurrency=1, poll="1h", lease="1s")
+    full = hall.open(waits, quick, concurrency=1, poll="1h", lease="1s")
     busy = await hall.client.enqueue("waits")
+    await until(lambda: full.attempts)
     await until(lambda: is_blocked(hall, 0))
     hall.open(waits, quick, concurrency=1, poll="1h", lease="1s")
     await until(lambda: is_blocked(hall, 1))

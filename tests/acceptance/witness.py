@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import asyncpg
+
+from tests.waiting import until as patient_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,16 +18,12 @@ BASE = "jobsd:{main}:default"
 RECORDED = {"JOBSD_RECORDS__MIGRATE": "auto", "JOBSD_LOG__LEVEL": "INFO"}
 
 
-async def until(happened: Callable[[], Any], patience_s: float = 60) -> None:
-    """Wait until a look, awaited or not, says yes. The patience is a net, not a measure."""
-    async with asyncio.timeout(patience_s):
-        while True:
-            found = happened()
-            if asyncio.iscoroutine(found):
-                found = await found
-            if found:
-                return
-            await asyncio.sleep(0.02)
+PATIENCE_S = 60
+
+
+async def until(happened: Callable[[], Any], patience_s: float = PATIENCE_S) -> None:
+    """Wait as other tests do, with more patience: whole daemons start and stop."""
+    await patient_until(happened, patience_s)
 
 
 class Told(NamedTuple):

@@ -10,12 +10,12 @@ from arq.worker import func
 
 import jobsd
 from jobsd.engine.arq.addresses import settings_from
+from tests.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from arq.connections import ArqRedis
     from redis.asyncio import Redis
 
-PATIENCE_S = 20
 _QUICK = {"poll_delay": 0.02, "handle_signals": False}
 
 
@@ -75,18 +75,6 @@ class Office:
             await self.shut(worker)
         for pool in self._pools:
             await pool.aclose()
-
-
-async def until(happened: Any) -> None:
-    """Wait until a look, awaited or not, says yes."""
-    async with asyncio.timeout(PATIENCE_S):
-        while True:
-            found = happened()
-            if asyncio.iscoroutine(found):
-                found = await found
-            if found:
-                return
-            await asyncio.sleep(0.005)
 
 
 async def soon(event: asyncio.Event) -> None:

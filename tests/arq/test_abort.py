@@ -10,8 +10,9 @@ from arq import Retry
 from arq.jobs import Job, JobStatus
 
 from jobsd.store.neighbours import Neighbours
-from tests.arq.office import PATIENCE_S, soon, until
+from tests.arq.office import soon
 from tests.engine.hall import read_execution
+from tests.waiting import PATIENCE_S, until
 
 
 async def test_a_running_job_is_aborted(office, caplog) -> None:

@@ -9,7 +9,8 @@ import pytest
 from arq.jobs import Job, JobStatus, ResultNotFound
 from arq.worker import JobExecutionFailed
 
-from tests.arq.office import PATIENCE_S, soon, until
+from tests.arq.office import soon
+from tests.waiting import PATIENCE_S, until
 
 QUICK = {"timeout": PATIENCE_S, "poll_delay": 0.02}
 

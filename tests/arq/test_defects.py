@@ -11,7 +11,8 @@ from arq.jobs import JobStatus, ResultNotFound
 from arq.worker import JobExecutionFailed
 
 import jobsd
-from tests.arq.office import PATIENCE_S, soon, until
+from tests.arq.office import soon
+from tests.waiting import PATIENCE_S, until
 
 QUICK = {"timeout": PATIENCE_S, "poll_delay": 0.02}
 

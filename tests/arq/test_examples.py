@@ -13,7 +13,7 @@ from arq.worker import get_kwargs
 
 import jobsd
 from tests.arq import examples
-from tests.arq.office import PATIENCE_S, until
+from tests.waiting import PATIENCE_S, until
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

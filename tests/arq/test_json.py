@@ -14,7 +14,8 @@ from arq.worker import JobExecutionFailed
 from jobsd import Client
 from jobsd.arq import deserializer, job_deserializer, job_serializer
 from jobsd.errors import JobFailedError
-from tests.arq.office import PATIENCE_S, soon
+from tests.arq.office import soon
+from tests.waiting import PATIENCE_S
 
 JSON = {"job_serializer": job_serializer, "job_deserializer": job_deserializer}
 QUICK = {"timeout": PATIENCE_S, "poll_delay": 0.02}

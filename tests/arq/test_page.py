@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.arq.office import until
+from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "arq.md").read_text("utf-8")

@@ -16,7 +16,7 @@ from arq.worker import JobExecutionFailed
 
 from jobsd import Client
 from jobsd.errors import JobFailedError
-from tests.arq.office import until
+from tests.waiting import until
 
 unpack = functools.partial(msgpack.unpackb, raw=False)
 

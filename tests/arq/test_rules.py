@@ -11,7 +11,8 @@ from arq.jobs import JobStatus
 from arq.worker import FailedJobs, JobExecutionFailed, RetryJob
 
 import jobsd
-from tests.arq.office import PATIENCE_S, soon
+from tests.arq.office import soon
+from tests.waiting import PATIENCE_S
 
 
 class CardRefusedError(Exception):

@@ -17,7 +17,7 @@ import pytest
 from arq.jobs import JobStatus
 from arq.worker import async_check_health
 
-from tests.arq.office import until
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -12,7 +12,8 @@ from arq.connections import ArqRedis, RedisSettings
 from arq.worker import FailedJobs, async_check_health
 
 from jobsd.engine.arq.addresses import SentinelError, settings_from, settings_of, url_of
-from tests.arq.office import PATIENCE_S, soon, until
+from tests.arq.office import soon
+from tests.waiting import PATIENCE_S, until
 
 
 async def works(ctx):

@@ -13,15 +13,15 @@ from jobsd.engine.options import QueueOptions, WorkerOptions
 from jobsd.engine.worker import Worker
 from jobsd.execution import Execution
 from jobsd.store.keys import records_key
+from tests.waiting import PATIENCE_S, until
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Callable, Mapping
 
     from redis.asyncio import Redis
 
     from jobsd import JobRef
 
-PATIENCE_S = 20
 _QUICK = {"concurrency": 10, "grace": "5s", "cancel_grace": "50ms"}
 
 
@@ -95,18 +95,6 @@ class Hall:
 
 def read_execution(value: bytes) -> Execution:
     return Execution(*json.loads(value))
-
-
-async def until(happened: Callable[[], Awaitable[Any] | Any], patience_s: float = PATIENCE_S) -> None:
-    """Wait until a look, awaited or not, says yes."""
-    async with asyncio.timeout(patience_s):
-        while True:
-            found = happened()
-            if asyncio.iscoroutine(found):
-                found = await found
-            if found:
-                return
-            await asyncio.sleep(0.005)
 
 
 def a_task(function: Callable[..., Any], *, name: str | None = None, **options: Any) -> Task[..., Any]:

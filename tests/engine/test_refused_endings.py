@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from redis.exceptions import ResponseError
@@ -14,6 +14,9 @@ from jobsd.errors import JobFailedError, StoreRefusedError
 from jobsd.store.keys import records_key
 from jobsd.store.looks import Looks
 from tests.engine.hall import a_task, until
+
+if TYPE_CHECKING:
+    from jobsd.engine.worker import Worker
 
 
 async def quick(ctx, n: int = 0) -> int:
@@ -83,8 +86,8 @@ async def test_a_caller_with_a_bad_queue_does_not_fail_its_neighbours(hall) -> N
     assert await third.status() is JobState.PENDING
 
 
-async def test_a_job_given_back_before_it_began_is_as_it_was(hall) -> None:
-    worker = hall.make(quick, records=True)
+def stop_with_the_first_lease(worker: Worker) -> None:
+    """Let the stop come while the answer to a claim is under way."""
     claim = worker.jobs.claim
 
     async def stopped_meanwhile(*args: Any, **options: Any) -> Any:
@@ -94,7 +97,12 @@ async def test_a_job_given_back_before_it_began_is_as_it_was(hall) -> None:
             await until(worker._stop_requested.is_set)
         return claimed
 
-    worker.jobs.claim = stopped_meanwhile
+    worker.jobs.claim = stopped_meanwhile  # type: ignore[method-assign]
+
+
+async def test_a_job_given_back_before_it_began_is_as_it_was(hall) -> None:
+    worker = hall.make(quick, records=True)
+    stop_with_the_first_lease(worker)
     reference = await hall.client.enqueue("quick", 3)
     await hall.start(worker)
     assert await reference.status() is JobState.PENDING
@@ -109,16 +117,7 @@ async def test_a_job_that_never_began_may_still_miss_its_start(hall) -> None:
         began.append(ctx.attempt)
 
     first = hall.make(late)
-    claim = first.jobs.claim
-
-    async def stopped_meanwhile(*args: Any, **options: Any) -> Any:
-        claimed = await claim(*args, **options)
-        if claimed.leases:
-            first.stop()
-            await until(first._stop_requested.is_set)
-        return claimed
-
-    first.jobs.claim = stopped_meanwhile
+    stop_with_the_first_lease(first)
     start_by = datetime.now(UTC) + timedelta(seconds=1)
     reference = await hall.client.enqueue("late", _start_by=start_by)
     await hall.start(first)

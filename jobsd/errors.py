@@ -12,8 +12,8 @@
     │   ├── PayloadTooLargeError    over the size limit
     │   ├── UnserializableError     an argument has no JSON form
     │   ├── StoreFullError          Redis has no memory left
-    │   └── StoreRefusedError       Redis answered with an error
-    │       └── UnknownQueueError   no daemon serves it, and they say so
+    │   ├── StoreRefusedError       Redis answered with an error
+    │   └── UnknownQueueError       no daemon serves it, and they refuse such queues
     ├── UnreachableError            a server does not answer          exit 3
     ├── WrongLoopError              a client of another event loop    exit 1
     ├── JobError                    raised by JobRef.result()         exit 1
@@ -130,13 +130,13 @@ class StoreRefusedError(EnqueueError):
         super().__init__(f"Redis refused the job: {cause}")
 
 
-class UnknownQueueError(StoreRefusedError):
+class UnknownQueueError(EnqueueError):
     """No daemon serves the queue, and the daemons are set to ``unknown_queues = "refuse"``."""
 
     def __init__(self, *, queue: str, known: Sequence[str]) -> None:
         near = difflib.get_close_matches(queue, known, 1)
         hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known) or 'none'}"
-        super().__init__(cause=f"no daemon serves a queue {queue!r}; {hint}")
+        super().__init__(f"no daemon serves a queue {queue!r}; {hint}")
         self.queue = queue
 
 

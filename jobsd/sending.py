@@ -135,7 +135,7 @@ class Sending:
         """Store the jobs of several callers; where Redis refuses them together, each gets its own answer."""
         try:
             return list(await self.store_together(jobs))
-        except StoreRefusedError:
+        except (StoreRefusedError, UnknownQueueError):
             if len(jobs) == 1:
                 raise
         answers: list[bool | Exception] = []
@@ -166,7 +166,7 @@ class Sending:
             if not waiting.answer.done():
                 waiting.answer.set_exception(error)
 
-    async def _refused(self, error: Exception) -> StoreRefusedError:
+    async def _refused(self, error: Exception) -> EnqueueError:
         word, _, base = str(error).partition(" ")
         if word != UNKNOWN_QUEUE:
             return StoreRefusedError(cause=str(error))

@@ -70,6 +70,9 @@ def decode_payload(payload: bytes | None) -> Payload:
     if payload is None:
         msg = "the payload is gone (it expired, or was deleted while the job waited)"
         raise UndecodableError(msg)
+    if payload[:1] >= b"\x80":  # a pickle, or another binary form
+        msg = "the payload cannot be read here: it is not JSON; the arq worker that has its deserializer can"
+        raise UndecodableError(msg)
     try:
         return payload_of(_loads(payload))
     except Exception as error:

@@ -65,7 +65,7 @@ class Calls:
         )
         stored = [job for job in self.reference.live.values() if id(job) not in known]
         self._book.queues.update(job.queue for job in stored)
-        self._refuse(broken_by_enqueue(self._look(), {job.queue for job in stored}, self.reference.now))
+        self._refuse(broken_by_enqueue(self._look(), {job.id: job.queue for job in stored}, self.reference.now))
         self._to_be_woken |= {job.queue for job in stored if job.at <= self.reference.now}
 
     def claim(self, worker: str, number: int, quotas: Mapping[str, int], slots: int) -> list[Lease]:

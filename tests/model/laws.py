@@ -81,11 +81,15 @@ def broken_by_watch(
                 yield f"{watcher} watches {queue}, and lives no more"
 
 
-def broken_by_enqueue(sight: Sight, queues: Iterable[str], now: int) -> Iterator[str]:
-    """Tell for which queue a new job may fall due with nobody there."""
-    for queue in queues:
+def broken_by_enqueue(sight: Sight, new: Mapping[str, str], now: int) -> Iterator[str]:
+    """Tell for which queue a new job (id -> queue) may fall due with nobody there."""
+    for queue in set(new.values()):
         base = base_key(queue)
-        if not (sight.tokens[base] or base in sight.watches or waiting(sight, queue, now)):
+        if sight.tokens[base] or waiting(sight, queue, now):
+            continue
+        due, _ = sight.watches.get(base, (None, None))
+        head, first = min((at, job_id) for job_id, at in sight.scores[base].items())
+        if due is None or (first in new and due > head):
             yield f"nobody learns of the new job of {queue}"
 
 

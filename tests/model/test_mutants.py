@@ -41,7 +41,10 @@ MUTANTS = {
         "if fresh[id] or redis.call('EXISTS', job, 'arq:result:' .. id) > 0 then",
         f"{EXISTS} {SET} if fresh[id] or taken then",
     ),
-    "enqueue tells nobody of a delayed job": ("if not head or fresh[head[1]] or", "if not head or"),
+    "enqueue tells nobody of a delayed job": (
+        "or fresh[redis.call('ZRANGE', base, 0, 0)[1]] or redis.call",
+        "or redis.call",
+    ),
     "enqueue does not remember its number": ("'SET', sender, ARGV[2]", "'SET', sender, 0"),
     "enqueue stores the jobs of a number twice": ("if number == last then return answered end", ""),
     "enqueue takes a delayed copy for a call": ("if number < last then return '' end", ""),

@@ -58,13 +58,6 @@ async def test_who_takes_a_job_with_its_last_slot_wakes_another_for_one_that_is_
     assert await shop.tokens() == 1
 
 
-async def test_a_delayed_job_behind_a_backlog_wakes_nobody(shop):
-    await shop.put("due")
-    await shop.tokens()
-    await shop.put("later", when="+1")
-    assert await shop.tokens() == 0
-
-
 async def test_a_job_that_is_due_wakes_a_worker_though_older_ones_are_waiting(shop):
     await shop.put("older", when=f"{START - 1000}")
     await shop.tokens()

@@ -60,8 +60,7 @@ for q, list in pairs(members) do
   local base = KEYS[q]
   redis.call('ZADD', base, unpack(list))
   -- A delayed job wakes somebody when it is the next one due, or when nobody watches: its time must be known.
-  local head = not added[q] and redis.call('ZRANGE', base, 0, 0, 'WITHSCORES')
-  if not head or fresh[head[1]] or (tonumber(head[2]) > now and redis.call('HEXISTS', shard .. ':state', 'watch:' .. base) == 0) then
+  if added[q] or fresh[redis.call('ZRANGE', base, 0, 0)[1]] or redis.call('HEXISTS', shard .. ':state', 'watch:' .. base) == 0 then
     wake(base)
   end
 end

@@ -16,12 +16,14 @@ from jobsd.store.keys import records_key
 from tests.waiting import PATIENCE_S, until
 
 if TYPE_CHECKING:
+    import logging
     from collections.abc import Callable, Mapping
 
     from redis.asyncio import Redis
 
     from jobsd import JobRef
 
+BASE = "jobsd:{main}:default"
 _QUICK = {"concurrency": 10, "grace": "5s", "cancel_grace": "50ms"}
 
 
@@ -95,6 +97,19 @@ class Hall:
 
 def read_execution(value: bytes) -> Execution:
     return Execution(*json.loads(value))
+
+
+async def are_listening(hall: Hall, count: int) -> bool:
+    """Say whether so many workers wait for a wake-up."""
+    return (await hall.redis.info("clients"))["blocked_clients"] == count
+
+
+async def side_of(hall: Hall, job_id: str) -> dict[str, Any]:
+    return json.loads(await hall.redis.hget(f"{BASE}:side", job_id))
+
+
+def said(caplog: Any, event: str) -> list[logging.LogRecord]:
+    return [record for record in caplog.records if record.getMessage() == event]
 
 
 def a_task(function: Callable[..., Any], *, name: str | None = None, **options: Any) -> Task[..., Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.engine.hall import until
+from tests.engine.hall import are_listening, until
 
 if TYPE_CHECKING:
     from jobsd.engine.worker import Worker
@@ -28,10 +28,7 @@ async def claims(hall, workers: list[Worker]) -> int:
 async def idle_workers(hall, count: int) -> list[Worker]:
     workers = [hall.open(quick, poll="1h", lease="1h") for _ in range(count)]
 
-    async def all_listen() -> bool:
-        return (await hall.redis.info("clients"))["blocked_clients"] == count
-
-    await until(all_listen)
+    await until(lambda: are_listening(hall, count))
     return workers
 
 
@@ -79,11 +76,7 @@ async def both_listen(hall, first_in_line: Worker, second: Worker) -> None:
     for n, worker in enumerate((first_in_line, second)):
         worker._waker._ended = False
         worker.look()
-        await until(lambda n=n: is_blocked(hall, n + 1))
-
-
-async def is_blocked(hall, count: int) -> bool:
-    return (await hall.redis.info("clients"))["blocked_clients"] == count
+        await until(lambda n=n: are_listening(hall, n + 1))
 
 
 async def test_a_delayed_job_runs_though_the_worker_that_watched_for_it_has_stopped(hall) -> None:
@@ -122,7 +115,7 @@ async def test_a_delayed_job_runs_though_the_worker_that_watched_for_it_drains(h
     reference = await hall.client.enqueue("quick", _delay="1s")
     await until(lambda: hall.redis.hexists("jobsd:{main}::state", "watch:jobsd:{main}:default"))
     hall.open(quick, poll="1h", lease="1h")
-    await until(lambda: is_blocked(hall, 2))
+    await until(lambda: are_listening(hall, 2))
     drains.stop()
     assert await hall.result(reference) == 1
     go.set()
@@ -139,9 +132,9 @@ async def test_a_worker_that_drains_keeps_no_wake_up_from_others(hall) -> None:
     drains = hall.open(quick, waits, poll="1h", lease="1h", grace="1h")
     busy = await hall.client.enqueue("waits")
     await until(lambda: drains.attempts)
-    await until(lambda: is_blocked(hall, 1))
+    await until(lambda: are_listening(hall, 1))
     hall.open(quick, poll="1h", lease="1h")
-    await until(lambda: is_blocked(hall, 2))
+    await until(lambda: are_listening(hall, 2))
     await draining(hall, drains)
     assert await hall.result(await hall.client.enqueue("quick")) == 1
     assert await hall.redis.keys("*:unblock:*") == []
@@ -177,9 +170,9 @@ async def test_a_delayed_job_behind_one_that_runs_is_not_left_to_the_poll(hall) 
     full = hall.open(waits, quick, concurrency=1, poll="1h", lease="1s")
     busy = await hall.client.enqueue("waits")
     await until(lambda: full.attempts)
-    await until(lambda: is_blocked(hall, 0))
+    await until(lambda: are_listening(hall, 0))
     hall.open(waits, quick, concurrency=1, poll="1h", lease="1s")
-    await until(lambda: is_blocked(hall, 1))
+    await until(lambda: are_listening(hall, 1))
     assert await hall.result(await hall.client.enqueue("quick", _delay="2s")) == 1
     go.set()
     assert await hall.result(busy) == 1

@@ -12,6 +12,9 @@ from pathlib import Path
 
 from jobsd import Context, fixed, task
 
+_begun: set[str] = set()
+_all_begun = asyncio.Event()
+
 
 async def say(ctx: Context, what: str) -> None:
     await ctx.redis.rpush("said", f"{ctx.job_id} {ctx.attempt} {what}")
@@ -81,13 +84,16 @@ async def endure(ctx: Context, gate: str) -> str:
 
 
 @task("stopped_in_its_tracks", timeout="5m", retries=0)
-async def stopped_in_its_tracks(ctx: Context) -> int:
-    """End in the first moment after the stop, before the worker can learn what it has lost meanwhile."""
+async def stopped_in_its_tracks(ctx: Context, of: int) -> int:
+    """End, all ``of`` them, in the first moment after the stop, before the worker can learn what it has lost."""
     tell(ctx, "started")
     if ctx.attempt > 1:
         await passed("second")
         return ctx.attempt
-    await asyncio.sleep(0)  # so that all that were claimed together have started
+    _begun.add(ctx.job_id)
+    if len(_begun) == of:
+        _all_begun.set()
+    await _all_begun.wait()
     while not is_open("first"):
         time.sleep(0.01)  # noqa: ASYNC251 - nothing else of this process may run before it is over
     tell(ctx, "ended")

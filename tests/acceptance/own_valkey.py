@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import subprocess
 from typing import TYPE_CHECKING
 
 from jobsd.embedded.binaries import find_valkey
 from jobsd.store.connection import AWAY, connect
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,14 +26,16 @@ class Valkey:
         """Return when it answers, with its data read."""
         process = self._launch()
         redis = connect(self.url, call_timeout_s=None)
-        while True:
+
+        async def answers() -> bool:
             try:
-                await redis.ping()
+                return await redis.ping()
             except AWAY:
                 assert process.poll() is None, (self._place / "valkey.log").read_text()
-                await asyncio.sleep(0.02)
-            else:
-                return await redis.aclose()
+                return False
+
+        await until(answers)
+        await redis.aclose()
 
     def _launch(self) -> subprocess.Popen[bytes]:
         settings = {

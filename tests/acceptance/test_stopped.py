@@ -61,4 +61,4 @@ async def test_the_late_endings_of_a_stopped_worker_are_refused(
 
 
 def _calls() -> list[JobRequest[Any]]:
-    return [JobRequest("stopped_in_its_tracks", (), {}, "default") for _ in range(_JOBS)]
+    return [JobRequest("stopped_in_its_tracks", (_JOBS,), {}, "default") for _ in range(_JOBS)]

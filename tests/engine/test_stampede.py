@@ -10,6 +10,7 @@ import pytest
 from tests.engine.hall import are_listening, until
 
 if TYPE_CHECKING:
+    from jobsd import JobRef
     from jobsd.engine.worker import Worker
 
 IDLE = 50
@@ -102,16 +103,22 @@ async def draining(hall, worker: Worker) -> None:
     await until(lambda: worker._waker._ended and worker._waker._listening is None)
 
 
-async def test_a_delayed_job_runs_though_the_worker_that_watched_for_it_drains(hall) -> None:
-    go = asyncio.Event()
+async def a_busy_worker(hall, go: asyncio.Event) -> tuple[Worker, JobRef[int]]:
+    """Return a worker with free slots, and the job that it runs until ``go``."""
 
     async def waits(ctx) -> int:
         await go.wait()
         return ctx.attempt
 
-    drains = hall.open(quick, waits, poll="1h", lease="1h", grace="1h")
-    busy = await hall.client.enqueue("waits")
-    await until(lambda: drains.attempts)
+    worker = hall.open(quick, waits, poll="1h", lease="1h", grace="1h")
+    reference = await hall.client.enqueue("waits")
+    await until(lambda: worker.attempts)
+    return worker, reference
+
+
+async def test_a_delayed_job_runs_though_the_worker_that_watched_for_it_drains(hall) -> None:
+    go = asyncio.Event()
+    drains, busy = await a_busy_worker(hall, go)
     reference = await hall.client.enqueue("quick", _delay="1s")
     await until(lambda: hall.redis.hexists("jobsd:{main}::state", "watch:jobsd:{main}:default"))
     hall.open(quick, poll="1h", lease="1h")
@@ -124,14 +131,7 @@ async def test_a_delayed_job_runs_though_the_worker_that_watched_for_it_drains(h
 
 async def test_a_worker_that_drains_keeps_no_wake_up_from_others(hall) -> None:
     go = asyncio.Event()
-
-    async def waits(ctx) -> int:
-        await go.wait()
-        return ctx.attempt
-
-    drains = hall.open(quick, waits, poll="1h", lease="1h", grace="1h")
-    busy = await hall.client.enqueue("waits")
-    await until(lambda: drains.attempts)
+    drains, busy = await a_busy_worker(hall, go)
     await until(lambda: are_listening(hall, 1))
     hall.open(quick, poll="1h", lease="1h")
     await until(lambda: are_listening(hall, 2))

@@ -72,10 +72,10 @@ local function repeat_answer()
   end
 end
 
-local paused, watches = {}, {}
-for q = 2, #KEYS do paused[q - 1], watches[q - 1] = 'paused:' .. KEYS[q], 'watch:' .. KEYS[q] end
-paused = redis.call('HMGET', shard .. ':state', unpack(paused))
-watches = redis.call('HMGET', shard .. ':state', unpack(watches))
+local fields, paused, watches = {}, {}, {}
+for q = 2, #KEYS do fields[2 * q - 3], fields[2 * q - 2] = 'paused:' .. KEYS[q], 'watch:' .. KEYS[q] end
+local state = redis.call('HMGET', shard .. ':state', unpack(fields))
+for q = 1, #KEYS - 1 do paused[q], watches[q] = state[2 * q - 1], state[2 * q] end
 
 local function sooner(one, other) return other == -1 and one or math.min(one, other) end
 

@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from jobsd.aggregation import Aggregate, aggregate
     from jobsd.ambient import enqueue, enqueue_many
     from jobsd.client import Client, JobRef
     from jobsd.context import Context
@@ -23,12 +24,14 @@ if TYPE_CHECKING:
     from jobsd.delays import exponential, fixed, linear
     from jobsd.engine.arq_worker import Worker
     from jobsd.errors import JobsdError
-    from jobsd.job import JobRequest, JobState
+    from jobsd.job import CancelState, JobRequest, JobState
     from jobsd.outcome import Drop, Retry, SkipRetry, Snooze
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Aggregate": "aggregation",
+    "CancelState": "job",
     "Client": "client",
     "Context": "context",
     "Drop": "outcome",
@@ -41,6 +44,7 @@ _HOMES = {
     "Snooze": "outcome",
     "Task": "definition",
     "Worker": "engine.arq_worker",
+    "aggregate": "aggregation",
     "enqueue": "ambient",
     "enqueue_many": "ambient",
     "exponential": "delays",
@@ -50,6 +54,8 @@ _HOMES = {
 }
 
 __all__ = [
+    "Aggregate",
+    "CancelState",
     "Client",
     "Context",
     "Drop",
@@ -62,6 +68,7 @@ __all__ = [
     "Snooze",
     "Task",
     "Worker",
+    "aggregate",
     "enqueue",
     "enqueue_many",
     "exponential",

@@ -19,7 +19,8 @@ class Arguments:
 
     def __init__(self, function: Callable[..., Any]) -> None:
         collector = _collector(function)
-        self._names = list(inspect.signature(collector).parameters)
+        self._signature = inspect.signature(collector)
+        self._names = list(self._signature.parameters)
         adapter: Any = TypeAdapter(collector)
         self._validate = adapter.validator.validate_python
 
@@ -32,6 +33,25 @@ class Arguments:
             return self._validate(ArgsKwargs(args, kwargs))
         except ValidationError as error:
             raise ValueError(self._explain(error)) from None
+
+    def bound(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return valid arguments with every one by its name that can be given so: a call has then one form only."""
+        named = dict(kwargs)
+        unnamed: list[Any] = []
+        parameters = list(self._signature.parameters.values())
+        for n, value in enumerate(args):
+            if n < len(parameters) and parameters[n].kind is inspect.Parameter.POSITIONAL_OR_KEYWORD:
+                named[parameters[n].name] = value
+            else:
+                unnamed.append(value)
+        return tuple(unnamed), named
+
+    def by_position(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return valid arguments, a single one that was given by its name without it, if it is the first."""
+        first = next(iter(self._signature.parameters.values()), None)
+        if first is None or first.kind is not inspect.Parameter.POSITIONAL_OR_KEYWORD:
+            return args, kwargs
+        return (tuple(kwargs.values()), {}) if not args and list(kwargs) == [first.name] else (args, kwargs)
 
     def _explain(self, error: ValidationError) -> str:
         problems: list[str] = []

@@ -9,32 +9,26 @@ import asyncio
 import difflib
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Self, TypeVar, cast, overload
 
-from jobsd.clock import monotonic, now_ms
+from jobsd.clock import now_ms
 from jobsd.definition import Task, TaskCall
-from jobsd.errors import (
-    InvalidArgumentsError,
-    InvalidOptionError,
-    JobFailedError,
-    JobNotFoundError,
-    WrongLoopError,
-)
-from jobsd.job import OPTION_NAMES, QUEUE_ALLOWED, JobOptions, JobRequest, JobState, is_queue_name
+from jobsd.errors import InvalidArgumentsError, InvalidOptionError, WrongLoopError
+from jobsd.following import Following
+from jobsd.job import NO_OPTIONS, OPTION_NAMES, QUEUE_ALLOWED, JobOptions, JobRequest, is_queue_name
+from jobsd.limits_text import Limits, limits_of
 from jobsd.sending import MOST_BYTES, MOST_JOBS, Sending
-from jobsd.store.codec import PAYLOAD_LIMIT_BYTES, decode_result, encode_payload
-from jobsd.store.connection import AWAY, connect
+from jobsd.store.codec import PAYLOAD_LIMIT_BYTES, encode_payload, unserializable
 from jobsd.store.ids import incarnation_of, new_id
 from jobsd.store.jobs import NewJob
-from jobsd.store.looks import Looks, noted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterable, Iterable
     from types import TracebackType
 
+    from jobsd.job import CancelState, JobState
+    from jobsd.sending import Stored
+
 P = ParamSpec("P")
 R = TypeVar("R")
-
-_FIRST_POLL_S = 0.005
-_LONGEST_POLL_S = 0.25
 
 
 class JobRef(Generic[R]):
@@ -47,23 +41,35 @@ class JobRef(Generic[R]):
         self.id = job_id
         self.queue = queue
         self.duplicate = duplicate
-        """True when another job has this id: nothing was stored, and the reference points to that one."""
+        """True when nothing was stored since another job has the call's id or key: the reference points to that one.
+
+        A waiting job that took the call in (``debounce``, ``aggregate``) is no duplicate, though its id is older.
+        """
 
     async def status(self) -> JobState:
         """Return where the job is now. Raises UnreachableError."""
-        return await self._client.state(self.queue, self.id)
+        return await self._client.following().state(self.queue, self.id)
 
     async def progress(self) -> tuple[int, int] | None:
         """Return (done, total) as the running task last told it, or None. Raises UnreachableError."""
-        return await self._client.progress(self.queue, self.id)
+        return await self._client.following().progress(self.queue, self.id)
 
     async def result(self, timeout: float | None = None) -> R:  # noqa: ASYNC109 - the caller's wish in seconds, like asyncio.wait_for
         """Wait until the job has ended and return what its task returned.
 
-        Raises JobFailedError if it ended in the archive, JobNotFoundError if no trace of it is left,
-        TimeoutError after ``timeout`` seconds, UnreachableError.
+        Raises JobFailedError if it ended in the archive (JobCancelledError if somebody cancelled it),
+        JobNotFoundError if no trace of it is left, TimeoutError after ``timeout`` seconds, UnreachableError.
         """
-        return await self._client.wait_for_result(self.queue, self.id, timeout)
+        return await self._client.following().result(self.queue, self.id, timeout)
+
+    async def cancel(self, timeout: float | None = 10.0) -> CancelState:  # noqa: ASYNC109 - as in result
+        """Let the job run no more, and return what came of it.
+
+        One that waits is archived at once. The function of one that runs is cancelled, wherever it runs, and never
+        retried; this waits ``timeout`` seconds for its end. After that the request stands, and may be made again to
+        hear of it. Raises JobNotFoundError, UnreachableError (it may have been requested).
+        """
+        return await self._client.following().cancel(self.queue, self.id, timeout)
 
     def __repr__(self) -> str:
         return f"<job {self.id} in {self.queue!r}{', duplicate' if self.duplicate else ''}>"
@@ -77,11 +83,9 @@ class Client:
     """
 
     def __init__(self, url: str, *, shard: str = "main", payload_limit_bytes: int = PAYLOAD_LIMIT_BYTES) -> None:
-        self._url = url
         self._limit = payload_limit_bytes
         self._sending = Sending(url, shard=shard)
-        self._readers = connect(url, waiting=True)  # as many callers as there are results waited for
-        self._looks = Looks(self._readers, shard=shard)
+        self._following = Following(url, shard=shard)
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @overload
@@ -100,8 +104,7 @@ class Client:
         """
         job = self._encode(_request(task, args, kwargs))
         self._own_loop()
-        stored = await self._sending.store(job)
-        return JobRef(self, job.id, job.queue, duplicate=not stored)
+        return self._reference(job, await self._sending.store(job))
 
     async def enqueue_many(self, jobs: Iterable[JobRequest[R]] | AsyncIterable[JobRequest[R]]) -> list[JobRef[R]]:
         """Store jobs (``task.job(…)``), 1,000 a round trip, and return their references in order.
@@ -134,43 +137,15 @@ class Client:
         """Return a reference to a job that was enqueued elsewhere."""
         return JobRef(self, job_id, queue)
 
-    async def state(self, queue: str, job_id: str) -> JobState:
-        return await self._reach(self._looks.state(queue, job_id, now=now_ms()))
-
-    async def progress(self, queue: str, job_id: str) -> tuple[int, int] | None:
-        found = (await self._reach(self._looks.side(queue, job_id))).get("p")
-        return (found[0], found[1]) if found else None
-
-    async def wait_for_result(self, queue: str, job_id: str, timeout_s: float | None) -> Any:
-        """See JobRef.result."""
-        started, pause = monotonic(), _FIRST_POLL_S
-        while True:
-            stored = await self._reach(self._looks.result(job_id))
-            if stored is not None:
-                return _open_result(job_id, stored)
-            # Looked at again after the state: a job may end between the two.
-            state = await self.state(queue, job_id)
-            if state is JobState.UNKNOWN and await self._reach(self._looks.result(job_id)) is None:
-                raise JobNotFoundError(job_id=job_id, queue=queue)
-            if state is JobState.ARCHIVED:
-                raise await self._failure(queue, job_id)
-            left = None if timeout_s is None else timeout_s - (monotonic() - started)
-            if left is not None and left <= 0:
-                msg = f"job {job_id} is {state} after {timeout_s:g} s"
-                raise TimeoutError(msg)
-            await asyncio.sleep(pause if left is None else min(pause, left))
-            pause = min(pause * 1.5, _LONGEST_POLL_S)
-
-    async def _failure(self, queue: str, job_id: str) -> JobFailedError:
-        """Tell from the archive what a job failed of whose result is not kept."""
-        _, info = await self._reach(self._looks.dead(queue, job_id))
-        error = noted(info).get("e") or [None, "it is archived"]
-        return JobFailedError(job_id=job_id, message=str(error[1]), error_type=error[0])
+    def following(self) -> Following:
+        """Return what answers questions about jobs. Raises WrongLoopError."""
+        self._own_loop()
+        return self._following
 
     async def close(self) -> None:
         """Send what waits and close the connections."""
         await self._sending.close()
-        await self._readers.aclose()
+        await self._following.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -185,6 +160,12 @@ class Client:
         if not is_queue_name(request.queue):
             raise InvalidOptionError(option="queue", given=request.queue, allowed=QUEUE_ALLOWED)
         fresh = new_id()
+        when = options.when()
+        limits, joins = "", False
+        if options.limited:
+            limits, rule = self._limits(request)
+            when = f"{when} {rule}"
+            joins = options.aggregate is not None
         payload = encode_payload(
             incarnation=incarnation_of(fresh),
             task=request.task,
@@ -192,40 +173,34 @@ class Client:
             kwargs=request.kwargs,
             enqueued_at=now_ms(),
             options=options.to_wire(),
+            limits=limits,
+            args_last=joins,
             limit_bytes=self._limit,
         )
-        return NewJob(request.queue, options.id or fresh, options.when(), payload)
+        return NewJob(request.queue, options.id or fresh, when, payload)
+
+    def _limits(self, request: JobRequest[Any]) -> Limits:
+        try:
+            return limits_of(request, payload_limit_bytes=self._limit)
+        except (ValueError, RecursionError) as error:
+            raise unserializable(request.task, request.args, request.kwargs, error) from None
+
+    def _reference(self, job: NewJob, stored: Stored) -> JobRef[Any]:
+        if isinstance(stored, bool):
+            return JobRef(self, job.id, job.queue, duplicate=not stored)
+        return JobRef(self, stored.id, stored.queue, duplicate=not stored.joined)
 
     async def _store_chunk(self, chunk: list[NewJob]) -> list[JobRef[Any]]:
         pairs = zip(chunk, await self._sending.store_together(chunk), strict=True)
-        return [JobRef(self, job.id, job.queue, duplicate=not stored) for job, stored in pairs]
+        return [self._reference(job, stored) for job, stored in pairs]
 
-    def _own_loop(self) -> asyncio.AbstractEventLoop:
-        """Return the running loop; connections live and die with the first one that the client was used in."""
+    def _own_loop(self) -> None:
+        """See that the client is used in one loop: its connections live and die with the first."""
         loop = asyncio.get_running_loop()
         if self._loop is None:
             self._loop = loop
         elif self._loop is not loop:
             raise WrongLoopError
-        return loop
-
-    async def _reach(self, call: Any) -> Any:
-        try:
-            self._own_loop()
-        except WrongLoopError:
-            call.close()
-            raise
-        try:
-            return await call
-        except AWAY as error:
-            raise self._sending.unreachable(error) from error
-
-
-def _open_result(job_id: str, stored: bytes) -> Any:
-    result = decode_result(stored)
-    if result.success:
-        return result.value
-    raise JobFailedError(job_id=job_id, message=result.message, error_type=result.error_type)
 
 
 async def _each(jobs: Any) -> AsyncGenerator[Any]:
@@ -265,5 +240,5 @@ def _request_by_name(task: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -
             allowed = ", ".join(f"_{option}" for option in OPTION_NAMES) + hint
             raise InvalidOptionError(option=name, given=kwargs[name], allowed=allowed)
         given[name[1:]] = kwargs.pop(name)
-    options = JobOptions(**given)
+    options = JobOptions(**given) if given else NO_OPTIONS
     return JobRequest(task, args, kwargs, options.queue or "default", options)

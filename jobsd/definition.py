@@ -2,46 +2,28 @@
 
 from __future__ import annotations
 
-import inspect
-import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
 
+from jobsd.declaration import check_function, check_hours, errors_of
 from jobsd.delays import Backoff, CustomBackoff
 from jobsd.duration import duration_ms
 from jobsd.errors import InvalidArgumentsError, InvalidOptionError, TaskDefinitionError
-from jobsd.job import NO_OPTIONS, OPTION_NAMES, JobOptions, JobRequest
+from jobsd.job import NO_OPTIONS, OPTION_NAMES, BoundRequest, JobOptions, JobRequest
+from jobsd.limit_options import resource_names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable
+    from collections.abc import Callable, Coroutine, Sequence
     from datetime import datetime, timedelta
 
+    from jobsd.aggregation import Aggregate
     from jobsd.arguments import Arguments
+    from jobsd.declaration import Errors
     from jobsd.delays import Delay
 
 P = ParamSpec("P")
 R = TypeVar("R")
 C = TypeVar("C")
-Errors: TypeAlias = "type[BaseException] | Iterable[type[BaseException]]"
-
-_NAME = re.compile(r"[A-Za-z0-9_.:<>-]{1,200}")
-
-# Annotations that no context has: arq's is a dict, ours a Context, and many write none.
-_PLAIN = {
-    "str",
-    "int",
-    "float",
-    "bool",
-    "bytes",
-    "list",
-    "tuple",
-    "set",
-    "frozenset",
-    "datetime",
-    "date",
-    "UUID",
-    "Decimal",
-}
 
 registry: dict[str, Task[..., Any]] = {}
 """Every task of this process, by name."""
@@ -52,12 +34,16 @@ class Task(Generic[P, R]):
 
     __slots__ = (
         "_arguments",
+        "_options",
+        "aggregate",
         "backoff",
         "function",
+        "hours",
         "is_failure",
         "name",
         "no_retry_on",
         "queue",
+        "resources",
         "retries",
         "retry_on",
         "timeout_ms",
@@ -75,6 +61,9 @@ class Task(Generic[P, R]):
         retry_on: tuple[type[BaseException], ...] | None = None,
         no_retry_on: tuple[type[BaseException], ...] = (),
         is_failure: Callable[[BaseException], bool] | None = None,
+        resources: tuple[str, ...] = (),
+        aggregate: Aggregate | None = None,
+        hours: str | None = None,
     ) -> None:
         self.function = function
         self.name = name
@@ -85,6 +74,11 @@ class Task(Generic[P, R]):
         self.retry_on = retry_on
         self.no_retry_on = no_retry_on
         self.is_failure = is_failure
+        self.resources = resources
+        self.aggregate = aggregate
+        self.hours = hours
+        """The hours in which its jobs start, as they were written; a worker has the zone for those that name none."""
+        self._options = JobOptions(resources=resources, aggregate=aggregate) if resources or aggregate else NO_OPTIONS
         self._arguments: Arguments | None = None
 
     @property
@@ -106,7 +100,7 @@ class Task(Generic[P, R]):
 
     def job(self, *args: P.args, **kwargs: P.kwargs) -> JobRequest[R]:
         """Return the call as a value, for ``enqueue_many``. Raises InvalidArgumentsError."""
-        return self._request(NO_OPTIONS, args, kwargs)
+        return self._request(self._options, args, kwargs)
 
     def opts(
         self,
@@ -120,6 +114,13 @@ class Task(Generic[P, R]):
         deadline: datetime | None = None,
         start_by: datetime | None = None,
         id: str | None = None,  # noqa: A002 - the word that callers know
+        limit_key: str | None = None,
+        resources: str | Sequence[str] = (),
+        unique_for: str | timedelta | None = None,
+        debounce: str | timedelta | None = None,
+        throttle: str | timedelta | None = None,
+        aggregate: Aggregate | None = None,
+        unique_key: str | None = None,
     ) -> TaskCall[P, R]:
         """Return the task with options for one call; the call's options go before the task's.
 
@@ -127,7 +128,13 @@ class Task(Generic[P, R]):
         longest run of one attempt, ``retries`` the runs after the first that failures may cost, ``deadline``
         the instant at which the job must have ended (no attempt runs past it, none begins after it),
         ``start_by`` the instant by which its first attempt must have begun, ``id`` an id of your own (at most
-        one live job has it). Raises InvalidOptionError.
+        one live job has it).
+
+        ``limit_key`` names whose job it is (a tenant) where the queue has limits per key; ``resources`` what else it
+        uses up. At most one of the next four: ``unique_for``, no second job of the same arguments until this one has
+        ended, and so long at the most; ``debounce``, the last call of the task wins when none has come for so long;
+        ``throttle``, the first call of the task wins for so long; ``aggregate``, the lists of the calls become one
+        job's. With ``unique_key`` calls are the same that have the same key. Raises InvalidOptionError.
         """
         options = JobOptions(
             queue=queue,
@@ -139,6 +146,13 @@ class Task(Generic[P, R]):
             deadline=deadline,
             start_by=start_by,
             id=id,
+            limit_key=limit_key,
+            resources=(*self.resources, *resource_names(resources)),
+            unique_for=unique_for,
+            debounce=debounce,
+            throttle=throttle,
+            aggregate=aggregate or self.aggregate,
+            unique_key=unique_key,
         )
         return TaskCall(self, options)
 
@@ -155,7 +169,13 @@ class Task(Generic[P, R]):
             self.arguments.validate(args, kwargs)
         except ValueError as error:
             raise InvalidArgumentsError(task=self.name, problem=str(error)) from None
-        return JobRequest(self.name, args, kwargs, options.queue or self.queue, options)
+        queue = options.queue or self.queue
+        if options.limited:
+            if options.unique_for is not None and options.unique_key is None:
+                return BoundRequest(self.name, args, kwargs, queue, options, self.arguments.bound(args, kwargs))
+            if options.aggregate is not None:
+                args, kwargs = self.arguments.by_position(args, kwargs)
+        return JobRequest(self.name, args, kwargs, queue, options)
 
     def __repr__(self) -> str:
         return f"<task {self.name!r}>"
@@ -184,6 +204,9 @@ def task(
     retry_on: Errors | None = None,
     no_retry_on: Errors | None = None,
     is_failure: Callable[[BaseException], bool] | None = None,
+    resources: str | Sequence[str] = (),
+    aggregate: Aggregate | None = None,
+    hours: str | None = None,
 ) -> Callable[[Callable[Concatenate[C, P], Coroutine[Any, Any, R]]], Task[P, R]]:
     """Declare an async function as a task. Its first parameter is the context.
 
@@ -192,17 +215,27 @@ def task(
     between, a curve or a function from the failures so far to a duration. What is not given is the worker's
     setting. With ``retry_on`` only those errors are retried; those of ``no_retry_on`` never are. An error for
     which ``is_failure`` is false is retried and uses up no retry. (A timeout is a TimeoutError.)
-    Raises TaskDefinitionError.
+
+    ``resources`` and ``aggregate`` hold for every call that has the task at hand; see ``opts``. In other hours than
+    ``hours`` ("22:00-06:00", "22:00-06:00 Asia/Jakarta") no attempt starts. Raises TaskDefinitionError.
     """
     delay = CustomBackoff(backoff) if callable(backoff) else backoff
 
     def define(function: Callable[Concatenate[C, P], Coroutine[Any, Any, R]]) -> Task[P, R]:
         named = name or f"{function.__module__}.{getattr(function, '__qualname__', '?')}"
-        _check_function(named, function)
+        check_function(named, function)
         try:
             curve = None if isinstance(delay, CustomBackoff) else delay
-            options = JobOptions(queue=queue, timeout=timeout, retries=retries, backoff=curve)
-        except InvalidOptionError as error:
+            options = JobOptions(
+                queue=queue,
+                timeout=timeout,
+                retries=retries,
+                backoff=curve,
+                resources=resource_names(resources),
+                aggregate=aggregate,
+            )
+            check_hours(hours)
+        except (InvalidOptionError, ValueError) as error:
             raise TaskDefinitionError(task=named, problem=str(error)) from None
         defined = Task[P, R](
             function,
@@ -211,9 +244,12 @@ def task(
             timeout_ms=None if options.timeout is None else duration_ms(options.timeout),
             retries=retries,
             backoff=delay,
-            retry_on=None if retry_on is None else _errors(named, "retry_on", retry_on),
-            no_retry_on=() if no_retry_on is None else _errors(named, "no_retry_on", no_retry_on),
+            retry_on=None if retry_on is None else errors_of(named, "retry_on", retry_on),
+            no_retry_on=() if no_retry_on is None else errors_of(named, "no_retry_on", no_retry_on),
             is_failure=is_failure,
+            resources=options.resources,
+            aggregate=aggregate,
+            hours=hours,
         )
         _register(defined)
         return defined
@@ -221,40 +257,6 @@ def task(
     if callable(name):  # @task without parentheses
         raise TaskDefinitionError(task=getattr(name, "__name__", "?"), problem="write @task() with parentheses")
     return define
-
-
-def _type_name(annotation: object) -> str:
-    text = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
-    return text.partition("[")[0].strip()
-
-
-def _errors(name: str, option: str, given: Any) -> tuple[type[BaseException], ...]:
-    errors: tuple[Any, ...] = (given,) if isinstance(given, type) else tuple(given)
-    if not all(isinstance(error, type) and issubclass(error, BaseException) for error in errors):
-        raise TaskDefinitionError(task=name, problem=f"{option} takes classes of errors, not {given!r}")
-    return errors
-
-
-def _check_function(name: str, function: Callable[..., Any]) -> None:
-    if not _NAME.fullmatch(name):
-        raise TaskDefinitionError(task=name, problem="a name has 1 to 200 of A-Z a-z 0-9 _ . : -")
-    if not inspect.isfunction(function) and not inspect.ismethod(function):
-        raise TaskDefinitionError(task=name, problem="it must be a function")
-    if not inspect.iscoroutinefunction(function):
-        raise TaskDefinitionError(task=name, problem="it must be an async function (async def)")
-    parameters = list(inspect.signature(function).parameters.values())
-    if not parameters or parameters[0].kind not in {
-        inspect.Parameter.POSITIONAL_ONLY,
-        inspect.Parameter.POSITIONAL_OR_KEYWORD,
-    }:
-        raise TaskDefinitionError(task=name, problem="its first parameter must be the context: async def f(ctx, …)")
-    if _type_name(parameters[0].annotation) in _PLAIN:
-        problem = f"its first parameter is the context, and {parameters[0]} looks like an argument: async def f(ctx, …)"
-        raise TaskDefinitionError(task=name, problem=problem)
-    for parameter in parameters[1:]:
-        if parameter.name.startswith("_"):
-            problem = f"parameter {parameter.name!r} begins with an underscore; those are options of enqueue()"
-            raise TaskDefinitionError(task=name, problem=problem)
 
 
 def _register(defined: Task[..., Any]) -> None:

@@ -18,8 +18,10 @@
     ├── WrongLoopError              a client of another event loop    exit 1
     ├── JobError                    raised by JobRef.result()         exit 1
     │   ├── JobFailedError          the job ended in the archive
+    │   │   └── JobCancelledError   it was cancelled
     │   ├── JobNotFoundError        no trace of the job is left
-    │   └── NotArchivedError        only archived jobs can be run again
+    │   ├── NotArchivedError        only archived jobs can be run again
+    │   └── KeyHeldError            another job has its unique key
     ├── SchemaError                 the ledger's schema is not ours   exit 2
     └── EmbeddedError               an embedded server does not start exit 1
 
@@ -168,6 +170,10 @@ class JobFailedError(JobError):
         self.error_type = error_type
 
 
+class JobCancelledError(JobFailedError):
+    """Somebody cancelled the job; it will not run again by itself."""
+
+
 class JobNotFoundError(JobError):
     def __init__(self, *, job_id: str, queue: str) -> None:
         super().__init__(f"no trace of job {job_id} in queue {queue!r}: it never was there, or its retention is over")
@@ -177,6 +183,12 @@ class JobNotFoundError(JobError):
 class NotArchivedError(JobError):
     def __init__(self, *, job_id: str, state: str) -> None:
         super().__init__(f"job {job_id} is {state}; only archived jobs can be run again")
+        self.job_id = job_id
+
+
+class KeyHeldError(JobError):
+    def __init__(self, *, job_id: str) -> None:
+        super().__init__(f"job {job_id} cannot run again now: another job has its unique key")
         self.job_id = job_id
 
 

@@ -1,15 +1,17 @@
 """One run of a job as the ledger knows it, from the worker that writes it to the row that keeps it.
 
-In the record stream an execution is the JSON array of its fields, in this order. The record of a *lost*
-run is made by a Lua script, which cannot read every payload: it is the JSON array of LostRun's fields,
-a newline, and the job's payload as it was stored.
+In the record stream an execution is the JSON array of its fields, in this order. The record of a run that
+was *lost*, or *cancelled* before it began, is made by a Lua script, which cannot read every payload: it is
+the JSON array of UntoldRun's fields, a newline, and the job's payload as it was stored.
 """
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-LOST_MARK = "lost"  # the first element of a lost run's array; no job id is followed by fewer fields
+LOST_MARK, CANCELLED_MARK = "lost", "cancelled"
+UNTOLD_MARKS = LOST_MARK, CANCELLED_MARK
+"""The first element of such an array: the outcome. No job id is followed by fewer fields."""
 
 
 class Execution(NamedTuple):
@@ -37,8 +39,8 @@ class Execution(NamedTuple):
     trace_id: str | None = None
 
 
-class LostRun(NamedTuple):
-    """What recover.lua knows of a run whose worker fell silent."""
+class UntoldRun(NamedTuple):
+    """What a script knows of a run that no worker tells of; ``worker`` is empty where it never began."""
 
     mark: str
     job_id: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -12,9 +12,12 @@ from jobsd.clock import ms_from_datetime
 from jobsd.delays import Backoff
 from jobsd.duration import ALLOWED, duration_ms
 from jobsd.errors import InvalidOptionError
+from jobsd.limit_options import check_limits, resource_names
 
 if TYPE_CHECKING:
     from datetime import timedelta
+
+    from jobsd.aggregation import Aggregate
 
 R = TypeVar("R")
 
@@ -49,9 +52,22 @@ class JobState(StrEnum):
     UNKNOWN = "unknown"
 
 
+class CancelState(StrEnum):
+    """What ``JobRef.cancel`` came to. After the first two the job does not run; after the others it still does."""
+
+    CANCELLED = "cancelled"
+    """It will not run, or not any more."""
+    ENDED = "ended"
+    """It had ended before, or came to its own end all the same."""
+    REQUESTED = "requested"
+    """Its worker was not heard in the time."""
+    DELIVERED = "delivered"
+    """Its worker has cancelled it; its function has not ended yet."""
+    RESISTING = "resisting"
+    """Its worker has cancelled it, and its function does not end."""
+
+
 def _check_duration(name: str, value: object) -> None:
-    if value is None:
-        return
     try:
         duration_ms(value)
     except ValueError:
@@ -59,7 +75,7 @@ def _check_duration(name: str, value: object) -> None:
 
 
 def _check_instant(name: str, value: object) -> None:
-    if value is not None and (not isinstance(value, datetime) or value.tzinfo is None):
+    if not isinstance(value, datetime) or value.tzinfo is None:
         raise InvalidOptionError(option=name, given=value, allowed="a datetime with a time zone")
 
 
@@ -76,20 +92,22 @@ class JobOptions:
     deadline: datetime | None = None
     start_by: datetime | None = None
     id: str | None = None
+    limit_key: str | None = None
+    resources: tuple[str, ...] = ()
+    unique_for: str | timedelta | None = None
+    debounce: str | timedelta | None = None
+    throttle: str | timedelta | None = None
+    aggregate: Aggregate | None = None
+    unique_key: str | None = None
+    limited: bool = field(default=False, init=False, repr=False, compare=False)
+    """Whether any of the last seven is given."""
 
     def __post_init__(self) -> None:
         if self.queue is not None and not is_queue_name(self.queue):
             raise InvalidOptionError(option="queue", given=self.queue, allowed=QUEUE_ALLOWED)
         if self.id is not None and not is_job_id(self.id):
             raise InvalidOptionError(option="id", given=self.id, allowed=ID_ALLOWED)
-        for name in ("delay", "timeout"):
-            _check_duration(name, getattr(self, name))
-        for name in ("at", "deadline", "start_by"):
-            _check_instant(name, getattr(self, name))
-        if self.at is not None and self.delay is not None:
-            raise InvalidOptionError(option="at", given=self.at, allowed="either at or delay, not both")
-        if self.timeout is not None and duration_ms(self.timeout) == 0:
-            raise InvalidOptionError(option="timeout", given=self.timeout, allowed="more than 0")
+        self._check_times()
         if self.retries is not None and (
             not isinstance(self.retries, int)  # pyright: ignore[reportUnnecessaryIsInstance]
             or isinstance(self.retries, bool)
@@ -100,6 +118,34 @@ class JobOptions:
             )
         if self.backoff is not None and not isinstance(self.backoff, Backoff):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidOptionError(option="backoff", given=self.backoff, allowed="exponential(), fixed() or linear()")
+        if (
+            self.limit_key is not None
+            or self.resources != ()
+            or self.unique_for is not None
+            or self.debounce is not None
+            or self.throttle is not None
+            or self.aggregate is not None
+            or self.unique_key is not None
+        ):
+            object.__setattr__(self, "resources", resource_names(self.resources))
+            object.__setattr__(self, "limited", True)
+            check_limits(self)
+
+    def _check_times(self) -> None:
+        if self.delay is not None:
+            _check_duration("delay", self.delay)
+        if self.timeout is not None:
+            _check_duration("timeout", self.timeout)
+        if self.at is not None:
+            _check_instant("at", self.at)
+        if self.deadline is not None:
+            _check_instant("deadline", self.deadline)
+        if self.start_by is not None:
+            _check_instant("start_by", self.start_by)
+        if self.at is not None and self.delay is not None:
+            raise InvalidOptionError(option="at", given=self.at, allowed="either at or delay, not both")
+        if self.timeout is not None and duration_ms(self.timeout) == 0:
+            raise InvalidOptionError(option="timeout", given=self.timeout, allowed="more than 0")
 
     def when(self) -> str:
         """Return the due time as enqueue.lua reads it: '' now, '+ms' relative, 'ms' absolute."""
@@ -123,7 +169,7 @@ class JobOptions:
         return wire
 
 
-OPTION_NAMES = tuple(field.name for field in fields(JobOptions))
+OPTION_NAMES = tuple(field.name for field in fields(JobOptions) if field.init)
 NO_OPTIONS = JobOptions()
 
 
@@ -136,3 +182,10 @@ class JobRequest(Generic[R]):
     kwargs: dict[str, Any]
     queue: str
     options: JobOptions = NO_OPTIONS
+
+
+@dataclass(frozen=True, slots=True)
+class BoundRequest(JobRequest[R]):
+    """A call whose arguments tell which calls are the same: ``bound`` has each by its name that can be given so."""
+
+    bound: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})

@@ -99,12 +99,35 @@ class UnknownTask(NamedTuple):
     name: str
 
 
+class TooEarly(NamedTuple):
+    """It may start only in certain hours, and these are not; nothing ran."""
+
+    opens_ms: int
+
+
+class Untagged(NamedTuple):
+    """Its task uses resources that its caller did not name; nothing ran. ``limits`` is what its payload is to say."""
+
+    limits: str
+
+
 class LeaseLost(NamedTuple):
     """Another worker has the job: whatever this run did changes nothing any more."""
 
 
 Outcome: TypeAlias = (
-    Succeeded | Failed | TimedOut | Expired | Snoozed | Dropped | Cancelled | Interrupted | UnknownTask | LeaseLost
+    Succeeded
+    | Failed
+    | TimedOut
+    | Expired
+    | Snoozed
+    | Dropped
+    | Cancelled
+    | Interrupted
+    | UnknownTask
+    | TooEarly
+    | Untagged
+    | LeaseLost
 )
 
 # --- what the job becomes -------------------------------------------------------------------------
@@ -130,6 +153,18 @@ class Requeue(NamedTuple):
     """Back to pending at its original due time."""
 
 
+class Postpone(NamedTuple):
+    """Back to pending until then, otherwise unchanged."""
+
+    at_ms: int
+
+
+class Tag(NamedTuple):
+    """Back to pending at its original due time, to wait under these limits."""
+
+    limits: str
+
+
 class Remove(NamedTuple):
     pass
 
@@ -144,4 +179,4 @@ class LetGo(NamedTuple):
     """Nothing to write: the job is somebody else's."""
 
 
-Transition: TypeAlias = Complete | RetryAt | ScheduleAt | Archive | Requeue | Remove | Park | LetGo
+Transition: TypeAlias = Complete | RetryAt | ScheduleAt | Archive | Requeue | Postpone | Tag | Remove | Park | LetGo

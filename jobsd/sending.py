@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from jobsd.addresses import masked
 from jobsd.errors import EnqueueError, StoreFullError, StoreRefusedError, UnknownQueueError, UnreachableError
 from jobsd.store.connection import AWAY, FULL, REFUSED, connect, is_away
 from jobsd.store.ids import new_id
-from jobsd.store.jobs import UNKNOWN_QUEUE, Jobs, NewJob
+from jobsd.store.jobs import UNKNOWN_QUEUE, Holder, Jobs, NewJob
 from jobsd.store.keys import queue_of
 
 if TYPE_CHECKING:
@@ -28,9 +28,13 @@ _TRIES = 3
 _PAUSE_S = 0.1
 
 
+Stored: TypeAlias = bool | Holder
+"""False: another job has the id. A holder: nothing was stored, since that job has the key, or has taken the call in."""
+
+
 class _Waiting(NamedTuple):
     job: NewJob
-    answer: asyncio.Future[bool]
+    answer: asyncio.Future[Stored]
 
 
 class _Sender:
@@ -54,10 +58,10 @@ class Sending:
         self._idle_senders: list[_Sender] = []
         self._ended: asyncio.Event | None = None
 
-    async def store(self, job: NewJob) -> bool:
-        """Store a job; False if another has its id. Raises EnqueueError or UnreachableError."""
+    async def store(self, job: NewJob) -> Stored:
+        """Store a job. Raises EnqueueError or UnreachableError."""
         if self._busy:
-            answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+            answer: asyncio.Future[Stored] = asyncio.get_running_loop().create_future()
             self._waiting.append(_Waiting(job, answer))
             return await answer
         self._busy = True
@@ -66,7 +70,7 @@ class Sending:
         finally:
             self._go_on()
 
-    async def store_together(self, jobs: Sequence[NewJob]) -> list[bool]:
+    async def store_together(self, jobs: Sequence[NewJob]) -> list[Stored]:
         """Store up to 1,000 jobs, all or none, and once, however often the answer is lost."""
         sender = self._idle_senders.pop() if self._idle_senders else _Sender()
         sender.number += 1
@@ -124,21 +128,20 @@ class Sending:
                     raise
             else:
                 for waiting, stored in zip(batch, answers, strict=True):
-                    if isinstance(stored, bool):
-                        if not waiting.answer.done():
-                            waiting.answer.set_result(stored)
-                    else:
+                    if isinstance(stored, Exception):
                         self._tell([waiting], stored)
+                    elif not waiting.answer.done():
+                        waiting.answer.set_result(stored)
             answered = len(batch)
 
-    async def _each(self, jobs: list[NewJob]) -> list[bool | Exception]:
+    async def _each(self, jobs: list[NewJob]) -> list[Stored | Exception]:
         """Store the jobs of several callers; where Redis refuses them together, each gets its own answer."""
         try:
             return list(await self.store_together(jobs))
         except (StoreRefusedError, UnknownQueueError):
             if len(jobs) == 1:
                 raise
-        answers: list[bool | Exception] = []
+        answers: list[Stored | Exception] = []
         for job in jobs:
             try:
                 answers += await self.store_together([job])

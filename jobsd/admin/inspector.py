@@ -5,15 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from jobsd.admin.limiting import told, understood
 from jobsd.clock import now_ms, utc_from_ms
-from jobsd.errors import JobNotFoundError, NotArchivedError
+from jobsd.errors import JobNotFoundError, KeyHeldError, NotArchivedError, UnknownQueueError
 from jobsd.job import JobState
 from jobsd.store.codec import UndecodableError, decode_payload, decode_result
-from jobsd.store.looks import noted
+from jobsd.store.limits import RESOURCE, Limits, changes
+from jobsd.store.looks import lane_of, noted
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from jobsd.store.jobs import Jobs
 
+_HELD = 2  # rerun.lua's answer
 _WAITING = (JobState.PENDING, JobState.SCHEDULED, JobState.RETRY)
 
 
@@ -35,6 +40,8 @@ class QueueFacts:
     paused: bool
     served: bool
     """Whether a live worker takes jobs from it."""
+    limits: dict[str, int | str]
+    """Those in effect, in the words of the settings."""
 
 
 class Inspector:
@@ -44,10 +51,11 @@ class Inspector:
 
     async def queues(self) -> list[QueueFacts]:
         """Return the facts of every queue that was ever used."""
-        served = await self._looks.served()
-        return [await self._facts(queue, served=queue in served) for queue in await self._looks.queues()]
+        served, queues = await self._looks.served(), await self._looks.queues()
+        texts = await self._looks.limits(queues)
+        return [await self._facts(queue, texts[queue], served=queue in served) for queue in queues]
 
-    async def _facts(self, queue: str, *, served: bool) -> QueueFacts:
+    async def _facts(self, queue: str, limits: str, *, served: bool) -> QueueFacts:
         now = now_ms()
         counts = await self._looks.counts(queue, now=now)
         return QueueFacts(
@@ -65,6 +73,7 @@ class Inspector:
             latency_ms=max(0, now - counts.oldest) if counts.due and counts.oldest is not None else 0,
             paused=counts.paused,
             served=served,
+            limits=told(Limits.from_text(limits)),
         )
 
     async def pause(self, queue: str) -> bool:
@@ -74,6 +83,35 @@ class Inspector:
     async def resume(self, queue: str) -> bool:
         """Let a paused queue hand out jobs again; False if it was not paused."""
         return await self._jobs.pause(queue, paused=False)
+
+    async def limits(self, name: str, *, resource: bool = False) -> dict[str, int | str]:
+        """Return what limits a queue, or a resource, at this time. Raises UnknownQueueError."""
+        key = await self._key(name, resource=resource)
+        return told(Limits.from_text((await self._looks.limits([key]))[key]), resource=resource)
+
+    async def limit(
+        self, name: str, given: Mapping[str, str], *, resource: bool = False, zone: str = "UTC"
+    ) -> dict[str, int | str]:
+        """Set some limits until ``reset``, "none" taking one away; the others stay. Return those in effect.
+
+        Hours are those of ``zone`` if they name none. Raises InvalidOptionError or UnknownQueueError.
+        """
+        text = changes(understood(given, resource=resource, zone=zone))
+        now = await self._jobs.limit(await self._key(name, resource=resource), "set", text)
+        return told(Limits.from_text(now), resource=resource)
+
+    async def reset(self, name: str, *, resource: bool = False) -> dict[str, int | str]:
+        """Let the configuration decide again; return what limits there are. Raises UnknownQueueError."""
+        now = await self._jobs.limit(await self._key(name, resource=resource), "reset", "")
+        return told(Limits.from_text(now), resource=resource)
+
+    async def _key(self, name: str, *, resource: bool) -> str:
+        if resource:
+            return RESOURCE + name
+        known = await self._looks.queues()
+        if name not in known:
+            raise UnknownQueueError(queue=name, known=known)
+        return name
 
     async def list(self, queue: str, state: JobState, *, limit: int) -> list[dict[str, Any]]:
         """Return jobs in one state: waiting ones by due time, ended ones the latest first."""
@@ -94,6 +132,8 @@ class Inspector:
         due = side.get("due") or (await self._looks.due(queue, job_id) if state in _WAITING else None)
         if due is not None:
             facts["due"] = _instant(due)
+        if state is JobState.PENDING and (lane := lane_of(stored)):
+            facts["waits_for"] = _limits(lane)
         if error := side.get("e"):
             facts["last_error"] = f"{error[0]}: {error[1]}"
         if trace := side.get("trace"):
@@ -101,8 +141,13 @@ class Inspector:
         return facts
 
     async def retry(self, queue: str, job_id: str) -> None:
-        """Run an archived job again, with a fresh count of retries. Raises JobNotFoundError or NotArchivedError."""
-        if await self._jobs.rerun(queue, job_id):
+        """Run an archived job again, with a fresh count of retries.
+
+        Raises JobNotFoundError, NotArchivedError, or KeyHeldError.
+        """
+        if rerun := await self._jobs.rerun(queue, job_id):
+            if rerun == _HELD:
+                raise KeyHeldError(job_id=job_id)
             return
         state = await self._looks.state(queue, job_id, now=now_ms())
         if state is JobState.UNKNOWN:
@@ -141,6 +186,12 @@ def _described(payload: bytes | None) -> dict[str, Any]:
     except UndecodableError as error:
         return {"task": None, "payload": str(error)}
     return {"task": job.task, "args": list(job.args), "kwargs": job.kwargs, "enqueued": _instant(job.enqueued_at)}
+
+
+def _limits(lane: str) -> str:
+    """Say under which limits a job waits, which it does until all of them let it."""
+    words = {"k": "limit key", "r": "resource"}
+    return " and ".join(f"{words[limit[0]]} {limit[2:]}" for limit in lane.split(","))
 
 
 def _completed(stored: bytes | None) -> dict[str, Any]:

@@ -89,6 +89,8 @@ def _text(value: object) -> str:
     match value:
         case None | []:
             return "-"
+        case dict() if not value:
+            return "-"
         case bool():
             return "true" if value else "false"
         case list():

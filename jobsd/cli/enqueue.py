@@ -24,6 +24,16 @@ def enqueue(
     queue: Annotated[str | None, typer.Option("--queue", "-q", help="The queue, instead of default.")] = None,
     delay: Annotated[str | None, typer.Option("--delay", metavar="DURATION", help='How long to wait: "5m".')] = None,
     job_id: Annotated[str | None, typer.Option("--id", help="An id of your own.")] = None,
+    limit_key: Annotated[
+        str | None, typer.Option("--limit-key", metavar="KEY", help="Whose job it is, where limits are per key.")
+    ] = None,
+    unique_for: Annotated[
+        str | None,
+        typer.Option("--unique-for", metavar="DURATION", help="Store nothing while a job of the same arguments lives."),
+    ] = None,
+    unique_key: Annotated[
+        str | None, typer.Option("--unique-key", metavar="KEY", help="The same key, rather than the same arguments.")
+    ] = None,
     wait: Annotated[
         str | None, typer.Option("--wait", metavar="DURATION", help="Wait for the result, at most so long.")
     ] = None,
@@ -31,9 +41,16 @@ def enqueue(
     json_output: JsonOption = False,
 ) -> None:
     """Enqueue one job and print its id; with --wait, print its result."""
-    given = {"_queue": queue, "_delay": delay, "_id": job_id}
+    given = {
+        "_queue": queue,
+        "_delay": delay,
+        "_id": job_id,
+        "_limit_key": limit_key,
+        "_unique_for": unique_for,
+        "_unique_key": unique_key,
+    }
     options = {name: value for name, value in given.items() if value is not None}
-    wait_s = None if wait is None else _seconds(wait)  # before anything is stored
+    wait_s = None if wait is None else seconds_of(wait)  # before anything is stored
     asyncio.run(_enqueue(config, task, _parsed(arguments or []), options, wait_s, json_output=json_output))
 
 
@@ -58,7 +75,8 @@ async def _enqueue(
     else:
         typer.echo(reference.id)
         if reference.duplicate:
-            typer.echo("a job with this id exists already; nothing was stored", err=True)
+            held = "this id" if reference.id == options.get("_id") else "this key"
+            typer.echo(f"a job with {held} exists already; nothing was stored", err=True)
 
 
 def _parsed(arguments: list[str]) -> dict[str, Any]:
@@ -74,7 +92,7 @@ def _parsed(arguments: list[str]) -> dict[str, Any]:
     return found
 
 
-def _seconds(wait: str) -> float:
+def seconds_of(wait: str) -> float:
     try:
         return parse_duration(wait).total_seconds()
     except ValueError:

@@ -1,4 +1,4 @@
-"""jobsd jobs: list them, look at one, run an archived one again."""
+"""jobsd jobs: list them, look at one, cancel one, run an archived one again."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from typing import Annotated, Any, Literal
 import typer
 
 from jobsd.admin.inspector import Inspector
+from jobsd.cli.enqueue import seconds_of
 from jobsd.cli.output import print_rows
-from jobsd.cli.servers import ConfigOption, JsonOption, redis_jobs
-from jobsd.job import JobState
+from jobsd.cli.servers import ConfigOption, JsonOption, redis_jobs, redis_url
+from jobsd.client import Client
+from jobsd.daemon.settings import load_settings
+from jobsd.job import CancelState, JobState
 
-jobs = typer.Typer(help="List jobs, look at one, run an archived one again.", no_args_is_help=True)
+jobs = typer.Typer(help="List jobs, look at one, cancel one, run an archived one again.", no_args_is_help=True)
 
 QueueOption = Annotated[str, typer.Option("--queue", "-q", help="The queue.")]
 ListedState = Literal["pending", "scheduled", "active", "retry", "parked", "completed", "archived"]
@@ -69,3 +72,42 @@ def retry(job_id: str, queue: QueueOption = "default", config: ConfigOption = No
 
     asyncio.run(again())
     typer.echo(f"{job_id} is pending again")
+
+
+@jobs.command("cancel")
+def cancel(
+    job_id: str,
+    queue: QueueOption = "default",
+    wait: Annotated[
+        str, typer.Option("--wait", metavar="DURATION", help="How long to wait for the end of one that runs.")
+    ] = "10s",
+    config: ConfigOption = None,
+) -> None:
+    """Let a job run no more: one that waits at once, one that runs by cancelling its function. It is archived."""
+    wait_s = seconds_of(wait)
+
+    async def cancelled() -> tuple[CancelState, JobState]:
+        async with Client(await redis_url(load_settings(config))) as client:
+            reference = client.job(job_id, queue=queue)
+            return await reference.cancel(wait_s), await reference.status()
+
+    how, state = asyncio.run(cancelled())
+    if how is CancelState.CANCELLED:
+        typer.echo(f"{job_id} is cancelled")
+        return
+    typer.echo(f"{job_id} {_not_cancelled(how, state, wait)}", err=True)
+    raise typer.Exit(1)
+
+
+def _not_cancelled(how: CancelState, state: JobState, wait: str) -> str:
+    match how:
+        case CancelState.CANCELLED:
+            return "is cancelled"
+        case CancelState.ENDED:
+            return f"was not cancelled: it has ended, and is {'gone' if state is JobState.UNKNOWN else state}"
+        case CancelState.REQUESTED:
+            return f"still runs: its worker has not answered within {wait}; the request stands"
+        case CancelState.DELIVERED:
+            return f"still runs: its function was cancelled and has not ended within {wait}; it will not be retried"
+        case CancelState.RESISTING:
+            return "still runs: its function was cancelled and resists; it keeps its slot until it ends"

@@ -49,8 +49,10 @@ def nearest(key: Key, root: type[BaseModel]) -> Key | None:
     known = {"_".join(leaf): leaf for leaf in (*leaves(root), *neighbours)}
     if elsewhere := [leaf for leaf in known.values() if leaf[-1] == key[-1]]:
         return elsewhere[0]
-    if alike := get_close_matches("_".join(key), known, n=1, cutoff=0.75):
-        return known[alike[0]]
+    for alike in get_close_matches("_".join(key), known, cutoff=0.75):
+        # In a table with a long name everything is alike.
+        if known[alike][:-1] != key[:-1] or get_close_matches(key[-1], [known[alike][-1]]):
+            return known[alike]
     beside = get_close_matches(key[-1], [name for *_, name in neighbours], n=1)
     return (*key[:-1], beside[0]) if beside else None
 

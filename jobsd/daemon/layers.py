@@ -26,6 +26,9 @@ class Origin(NamedTuple):
 
 DEFAULT = Origin("default")
 
+_SHORT = {"queues": "weight", "resources": "concurrency"}
+"""What a bare number means: ``critical = 6``, ``stripe = 1``."""
+
 
 class Variable(NamedTuple):
     """What a variable says, and which it is."""
@@ -78,8 +81,8 @@ class Gathered:
                 self._replace(key, {}, given.origin)
             for name, part in cast("Table", value).items():
                 self.lay(Given((*key, name), part, given.origin))
-        elif len(key) == len(("queues", "low")) and key[0] == "queues":
-            self.lay(Given((*key, "weight"), value, given.origin))  # critical = 6
+        elif len(key) == len(("queues", "low")) and key[0] in _SHORT:
+            self.lay(Given((*key, _SHORT[key[0]]), value, given.origin))
         else:
             self._replace(key, value, given.origin)
 

@@ -64,6 +64,8 @@ async def serve(settings: Settings, *, redis_url: str, database_url: str | None)
             records=records,
             shared=shared,
             unknown_queues=settings.unknown_queues,
+            resources=settings.resources,
+            timezone=settings.timezone,
         )
         log.info(
             Event.DAEMON_STARTED,

@@ -53,7 +53,8 @@ def true_for_a_number(root: type[BaseModel], gathered: Gathered) -> Iterator[str
     """Yield a sentence for each ``concurrency = true``, which pydantic would read as 1."""
     for key, origin in gathered.origins.items():
         field = field_at(root, key)
-        if field and field.annotation is int and isinstance(value := gathered.value(key), bool):
+        kinds = (field.annotation, *get_args(field.annotation)) if field else ()
+        if int in kinds and isinstance(value := gathered.value(key), bool):
             yield f"{origin}: {dotted(key)}: {shown(value)} is not a whole number{_range(field)}"
 
 
@@ -78,7 +79,7 @@ def _wrong(details: ErrorDetails, field: FieldInfo | None) -> str:
     given = HIDDEN if _is_secret(field) else shown(value)
     if kind == "value_error":
         # A sentence of ours, except that whoever reads it writes TOML and not Python.
-        return str(details.get("ctx", {})["error"]).replace(repr(value), given, 1)
+        return str(details.get("ctx", {})["error"]).replace(repr(value), given)
     if kind == "literal_error" and field:
         choices = [str(choice) for choice in get_args(field.annotation)]
         return f"{given} is not one of {', '.join(map(shown, choices))}{_did_you_mean(str(value), choices)}"

@@ -12,10 +12,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import timedelta
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, cast, get_args
-from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
@@ -26,9 +24,12 @@ from jobsd.daemon.layers import DEFAULT
 from jobsd.daemon.problems import problems_of, true_for_a_number
 from jobsd.daemon.sources import gather
 from jobsd.duration import format_duration
-from jobsd.engine.options import QueueOptions, WorkerOptions
+from jobsd.engine.options import QueueOptions, ResourceOptions, WorkerOptions
 from jobsd.errors import DisabledError, NotConfiguredError, SettingsError
 from jobsd.job import QUEUE_ALLOWED, is_queue_name
+from jobsd.limit_options import NAME_ALLOWED, is_limit_name
+from jobsd.rate import Rate
+from jobsd.zones import zone_named
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,20 +49,20 @@ def _split(value: object) -> object:
 
 
 def _zone(name: str) -> str:
-    try:
-        if name != "UTC":  # known even where the machine has no time zones installed
-            ZoneInfo(name)
-    except (ValueError, LookupError, OSError):
-        near = get_close_matches(name, available_timezones(), n=1)
-        hint = f'; did you mean "{near[0]}"?' if near else ', such as "UTC" or "Asia/Jakarta"'
-        msg = f"{name!r} is not the name of a time zone{hint}"
-        raise ValueError(msg) from None
+    zone_named(name)
     return name
 
 
 def _queue(name: str) -> str:
     if not is_queue_name(name):
         msg = f"is no name for a queue; allowed are {QUEUE_ALLOWED}"
+        raise ValueError(msg)
+    return name
+
+
+def _resource(name: str) -> str:
+    if not is_limit_name(name):
+        msg = f"is no name for a resource; allowed are {NAME_ALLOWED}"
         raise ValueError(msg)
     return name
 
@@ -73,6 +74,7 @@ def _level(value: object) -> object:
 Level: TypeAlias = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 ModuleName: TypeAlias = Annotated[str, AfterValidator(_module)]
 QueueName: TypeAlias = Annotated[str, AfterValidator(_queue)]
+ResourceName: TypeAlias = Annotated[str, AfterValidator(_resource)]
 ZoneName: TypeAlias = Annotated[str, AfterValidator(_zone)]
 RedisUrl: TypeAlias = Annotated[SecretStr, AfterValidator(lambda url: SecretStr(check_redis(url.get_secret_value())))]
 PostgresUrl: TypeAlias = Annotated[
@@ -103,7 +105,7 @@ class Settings(BaseModel):
     tasks: Annotated[list[ModuleName], BeforeValidator(_split)] = []
     """Modules to import; their tasks are what the daemon can run."""
     timezone: ZoneName = "UTC"
-    """The zone in which schedules are read."""
+    """The zone in which schedules are read, and hours that name none."""
     redis_url: RedisUrl | None = None
     redis_enable: bool = True
     """REDIS_ENABLE=false switches the queue off without taking its address away."""
@@ -122,8 +124,13 @@ class Settings(BaseModel):
         },
         min_length=1,
     )
+    resources: dict[ResourceName, ResourceOptions] = {}
+    """What jobs of several queues share, and how much of it there is."""
     records: RecordOptions = RecordOptions()
     log: LogOptions = LogOptions()
+
+
+_LIMITED = len(("queues", "low"))  # in there, what sets no limit is not worth a line
 
 
 @dataclass(frozen=True)
@@ -176,8 +183,10 @@ def _leaves(above: Key, value: object) -> Iterator[tuple[Key, object]]:
     match value:
         case BaseModel():
             for name in type(value).model_fields:
-                yield from _leaves((*above, name), getattr(value, name))
-        case dict():
+                part = getattr(value, name)
+                if part is not None or len(above) < _LIMITED:
+                    yield from _leaves((*above, name), part)
+        case dict() if value:
             for name, part in cast("dict[str, object]", value).items():
                 yield from _leaves((*above, name), part)
         case _:
@@ -190,7 +199,7 @@ def _plain(value: object) -> object:
             return masked(value.get_secret_value())
         case timedelta():
             return format_duration(value)
-        case Path():
+        case Path() | Rate():
             return str(value)
         case _:
             return value

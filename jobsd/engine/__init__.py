@@ -8,6 +8,8 @@ decide.py      what the outcome means for the job. Pure   -> Transition
 endings.py     a transition as the row that is written    -> Ending
 finisher.py    the endings of the moment, written to Redis
 leases.py      the heartbeat: a thread that keeps leases alive and watches the loop
+gates.py       limits that a worker sees to by itself: how many of a queue in its process, in which hours
+cancels.py     hears that running jobs are to be cancelled, and stops them
 keepers.py     takes back dead workers' jobs, releases parked ones, forgets old ones
 options.py     what can be set
 arq_worker.py  jobsd.Worker: arq's Worker on this engine; its parts are in arq/

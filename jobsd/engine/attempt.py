@@ -23,6 +23,8 @@ class Stop(Enum):
     SHUTDOWN = "shutdown"
     LEASE_LOST = "lease lost"
     CANCELLED = "cancelled"
+    ABORTED = "aborted"
+    """By arq's ``Job.abort()``: an error of the function's own then stands, by arq's rule."""
 
 
 class Attempt:

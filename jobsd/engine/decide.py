@@ -17,15 +17,19 @@ from jobsd.outcome import (
     LetGo,
     Outcome,
     Park,
+    Postpone,
     Remove,
     Requeue,
     RetryAt,
     ScheduleAt,
     Snoozed,
     Succeeded,
+    Tag,
     TimedOut,
+    TooEarly,
     Transition,
     UnknownTask,
+    Untagged,
 )
 
 
@@ -38,7 +42,7 @@ class Policy(NamedTuple):
     deadline: int | None = None
 
 
-def decide(policy: Policy, outcome: Outcome, *, now: int) -> Transition:  # noqa: C901 - one case for each outcome
+def decide(policy: Policy, outcome: Outcome, *, now: int) -> Transition:  # noqa: C901, PLR0912 - one case for each outcome
     """Choose the one transition this outcome leads to. ``now`` is epoch ms by the server's clock."""
     match outcome:
         case Succeeded(result):
@@ -61,6 +65,10 @@ def decide(policy: Policy, outcome: Outcome, *, now: int) -> Transition:  # noqa
             return Requeue()
         case UnknownTask(name):
             return Park(f"task:{name}")
+        case TooEarly(opens_ms):
+            return Postpone(opens_ms)
+        case Untagged(limits):
+            return Tag(limits)
         case LeaseLost():
             return LetGo()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Protocol
 
+from jobsd.clock import monotonic, now_ms
 from jobsd.duration import duration_ms
 from jobsd.engine.shares import Shares
 from jobsd.events import Event
@@ -15,6 +16,7 @@ from jobsd.store.connection import AWAY
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from jobsd.engine.gates import Gates
     from jobsd.engine.options import QueueOptions, WorkerOptions
     from jobsd.engine.waker import Waker
     from jobsd.store.jobs import Jobs, Lease
@@ -49,6 +51,7 @@ class Dispatcher(Service):
         queues: Mapping[str, QueueOptions],
         options: WorkerOptions,
         waker: Waker,
+        gates: Gates,
         desk: Desk,
         *,
         records: bool,
@@ -65,18 +68,20 @@ class Dispatcher(Service):
         if any(":" in queue for queue in queues):
             self._poll_s = min(self._poll_s, _ARQ_POLL_S)
         self._waker = waker
+        self._gates = gates
         self._desk = desk
         self._records = records
         self._slot = asyncio.Event()
         self._number = 0
         self.unanswered = False
         """A claim was sent and its answer has not come: there may be leases that nobody runs."""
-        self.idle = False
-        """The last claim left slots free: nothing more is due."""
+        self._idle = False
+        self._outdated = 0  # the number of the last claim that was begun before a job's end
         self.held = False
         """No jobs are claimed for now; what runs goes on."""
         self.next_due: int | None = None
         self._look_at: int | None = None
+        self._clock_ahead_ms = now_ms() - monotonic() * 1000  # of the monotonic clock; until an answer has told
 
     def hold(self, *, held: bool) -> None:
         """Take no more jobs for now, or again."""
@@ -85,7 +90,16 @@ class Dispatcher(Service):
         self._waker.poke()
 
     def slot_freed(self) -> None:
+        self._outdated = self._number
         self._slot.set()
+
+    @property
+    def idle(self) -> bool:
+        """The last claim left slots free, and no job has ended since: nothing more is due.
+
+        An end may let the next begin that waited for it under a limit.
+        """
+        return self._idle and self._number > self._outdated
 
     def stop(self) -> None:
         super().stop()
@@ -102,6 +116,8 @@ class Dispatcher(Service):
         if self.failures:
             # Back after an outage: first the endings and the heartbeat, then new work.
             await self._desk.settled()
+        if not self._gates.known:
+            await self._gates.refresh()
         self._waker.take()
         now = await self.claim(slots)
         if now is not None and not self.stopping:
@@ -111,9 +127,12 @@ class Dispatcher(Service):
     async def claim(self, slots: int) -> int | None:
         """Claim once and start what came. Return the server's time if nothing more is due, else None."""
         plan = self._shares.plan(slots)
+        if self._gates.limited:
+            plan = self._gates.put_before(plan, int(monotonic() * 1000 + self._clock_ahead_ms))
         if not self.unanswered:
             self._number += 1
             self.unanswered = True
+            self._idle = False
         claimed = await self._jobs.claim(
             self._worker,
             self._number,
@@ -124,6 +143,7 @@ class Dispatcher(Service):
             records=self._records,
         )
         self.unanswered = False
+        self._clock_ahead_ms = claimed.now - monotonic() * 1000
         # Slots are left and more is due: the answer was cut short, by its size.
         cut = len(claimed.leases) < slots and claimed.next_due is not None and claimed.next_due <= claimed.now
         self._shares.settle(plan, claimed.leases, cut=cut)
@@ -132,8 +152,8 @@ class Dispatcher(Service):
         for lease in claimed.leases:
             self._desk.start(lease)
         self.next_due, self._look_at = claimed.next_due, claimed.look_at
-        self.idle = len(claimed.leases) < slots and not cut
-        return claimed.now if self.idle else None
+        self._idle = len(claimed.leases) < slots and not cut
+        return claimed.now if self._idle else None
 
     async def hand_on(self) -> None:
         """Let others wait for what is to come: this one has no slot for it, or takes no more."""
@@ -146,6 +166,8 @@ class Dispatcher(Service):
 
     async def _sleep_until_due(self, now: int) -> None:
         pause = self._poll_s
+        if self._gates.limited or self._waker.leaves_out:
+            await self._waker.leave_out(self._gates.full())
         if self._look_at is not None:
             pause = min(pause, (self._look_at - now) / 1000 + _TIMER_S)
         await self._waker.wait(pause)

@@ -24,15 +24,19 @@ from jobsd.outcome import (
     LetGo,
     Outcome,
     Park,
+    Postpone,
     Remove,
     Requeue,
     RetryAt,
     ScheduleAt,
     Snoozed,
     Succeeded,
+    Tag,
     TimedOut,
+    TooEarly,
     Transition,
     UnknownTask,
+    Untagged,
 )
 from jobsd.store.jobs import Ending
 from jobsd.store.looks import noted
@@ -57,7 +61,7 @@ class Endings:
         self._keep_ms = duration_ms(options.keep_completed) if options.keep_completed_count else 0
         self._warned: set[str] = set()
 
-    def make(self, attempt: Attempt, outcome: Outcome, transition: Transition) -> Ending | None:
+    def make(self, attempt: Attempt, outcome: Outcome, transition: Transition) -> Ending | None:  # noqa: C901 - one case for each transition
         """Return the row, or None where there is nothing to write."""
         lease, now = attempt.lease, attempt.now
         match transition:
@@ -86,6 +90,10 @@ class Endings:
                 return Ending(lease, "D", 0, "", b"", self._record(attempt, outcome, "removed", now))
             case Park(reason):
                 return Ending(lease, "P", lease.due, reason, b"", b"")  # it never started: no record
+            case Postpone(at_ms):
+                return Ending(lease, "Q", at_ms, "", b"", b"")
+            case Tag(limits):
+                return Ending(lease, "L", lease.due, limits, b"", b"")
             case LetGo():
                 return None
 
@@ -187,7 +195,7 @@ def _name(outcome: Outcome) -> str:
     match outcome:
         case Succeeded():
             return "succeeded"
-        case Failed() | UnknownTask():
+        case Failed() | UnknownTask() | TooEarly() | Untagged():  # the last three leave no record
             return "failed"
         case TimedOut():
             return "timed_out"

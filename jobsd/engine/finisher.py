@@ -29,12 +29,20 @@ _MOST_BYTES = 4 * 1024 * 1024
 class Finisher(Service):
     """Writes endings in batches, each until it is acknowledged; repeating a batch changes nothing.
 
-    ``written`` is called with each lease whose ending has been answered, accepted or not.
+    ``written`` is called with each lease whose ending has been answered, accepted or not; ``cancelled`` with one whose
+    ending was not written because the job is to run no more, and which is to end as cancelled.
     """
 
     expected = AWAY
 
-    def __init__(self, jobs: Jobs, worker: str, options: WorkerOptions, written: Callable[[Lease], None]) -> None:
+    def __init__(
+        self,
+        jobs: Jobs,
+        worker: str,
+        options: WorkerOptions,
+        written: Callable[[Lease], None],
+        cancelled: Callable[[Lease], None],
+    ) -> None:
         super().__init__()
         self._jobs = jobs
         self._worker = worker
@@ -42,6 +50,7 @@ class Finisher(Service):
         self._keep_archived_ms = duration_ms(options.keep_archived)
         self._keep_archived_count = options.keep_archived_count
         self._written = written
+        self._cancelled = cancelled
         self._pending: list[Ending] = []
         self._batch: list[Ending] = []
         self._number = 0
@@ -85,15 +94,18 @@ class Finisher(Service):
         if not self._batch:
             return None
         try:
-            accepted = await self._write()
+            letters = await self._write()
         except Exception as error:
             if not is_away(error):
                 self._isolate(error)
             raise
         self._refusals = 0
-        for ending, was_accepted in zip(self._batch, accepted, strict=True):
-            if was_accepted:
+        for ending, letter in zip(self._batch, letters, strict=True):
+            if letter == "a":
                 self.accepted += 1
+            elif letter == "c":
+                self._cancelled(ending.lease)
+                continue
             else:
                 self.stale += 1
                 log.warning(
@@ -103,7 +115,7 @@ class Finisher(Service):
         self._batch = []
         return None
 
-    async def _write(self) -> list[bool]:
+    async def _write(self) -> str:
         return await self._jobs.finish(
             self._worker,
             self._number,

@@ -48,11 +48,12 @@ class Heartbeat:
         worker: str,
         options: WorkerOptions,
         *,
-        held: Mapping[str, Lease],
+        held: Mapping[str, Attempt],
         attempts: Mapping[str, Attempt],
         facts: Mapping[str, str],
         queues: Sequence[str],
         unknown_queues: Literal["accept", "refuse"] | None,
+        limits: Mapping[str, str],
         lost: Callable[[Sequence[Lease]], None],
     ) -> None:
         self._url = url
@@ -66,6 +67,7 @@ class Heartbeat:
         self._facts = facts
         self._queues = queues
         self._unknown_queues: Literal["accept", "refuse"] | None = unknown_queues
+        self._limits = limits
         self._lost = lost
         self._home = asyncio.get_running_loop()
         self._home_thread = threading.get_ident()
@@ -152,6 +154,9 @@ class Heartbeat:
         try:
             said = self._unknown_queues if epoch is None else None  # once: another may have said otherwise since
             now = await jobs.announce(self._worker, self._facts, self._queues, said)
+            if epoch is None:
+                for name, text in self._limits.items():
+                    await jobs.limit(name, "config", text)
         except Exception as error:  # noqa: BLE001 - a server whose memory is full refuses it; the beats go on
             log.debug(Event.SERVICE_FAILED, service="Heartbeat", cause=repr(error))
             return None
@@ -161,7 +166,7 @@ class Heartbeat:
         return now
 
     async def _beat(self, jobs: Jobs) -> None:
-        leases = list(self._held.values())
+        leases = [attempt.lease for attempt in list(self._held.values())]
         for start in range(0, max(len(leases), 1), _MOST_LEASES):
             chunk, last = leases[start : start + _MOST_LEASES], start + _MOST_LEASES >= len(leases)
             lost = await jobs.extend(self._worker, self._lease_ms, chunk, last=last)

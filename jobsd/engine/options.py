@@ -5,11 +5,26 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from jobsd.duration import parse_duration
+from jobsd.hours import Hours
+from jobsd.rate import Rate
+from jobsd.store.limits import Limits
+
+
+def _rate(value: object) -> Rate:
+    return value if isinstance(value, Rate) else Rate.parse(value)
+
+
+def _hours(text: str) -> str:
+    Hours.parse(text)
+    return text
+
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
+RateOption = Annotated[Rate, BeforeValidator(_rate)]
+HoursOption = Annotated[str, AfterValidator(_hours)]
 
 
 class WorkerOptions(BaseModel):
@@ -45,10 +60,54 @@ class WorkerOptions(BaseModel):
     """The net under the wake-ups: an idle worker looks at least this often."""
 
 
+class PerKeyOptions(BaseModel):
+    """What each ``limit_key`` of a queue may have of it; among the keys turns are taken."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    concurrency: int | None = Field(default=None, ge=1, le=10_000)
+    """Jobs of one key running at the same time, across all workers."""
+    rate: RateOption | None = None
+    """Starts of one key's jobs, across all workers."""
+
+
 class QueueOptions(BaseModel):
-    """One queue as a worker serves it."""
+    """One queue as a worker serves it. What limits it holds from the worker's start on, until it is set otherwise."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     weight: int = Field(default=1, ge=0, le=1000)
     """Share of the free slots; 0 is served only when every other queue is empty."""
+    concurrency: int | None = Field(default=None, ge=1, le=10_000)
+    """Its jobs running at the same time in one process."""
+    global_concurrency: int | None = Field(default=None, ge=1, le=10_000)
+    """The same across all workers."""
+    rate: RateOption | None = None
+    """Starts in any window of that length, across all workers."""
+    hours: HoursOption | None = None
+    """The hours in which its jobs start, in the zone of the settings if none is named."""
+    per_key: PerKeyOptions = PerKeyOptions()
+
+    def limits(self, zone: str = "UTC") -> Limits:
+        return Limits(
+            concurrency=self.global_concurrency,
+            rate=self.rate,
+            key_concurrency=self.per_key.concurrency,
+            key_rate=self.per_key.rate,
+            process_concurrency=self.concurrency,
+            hours="" if self.hours is None else str(Hours.parse(self.hours, zone)),
+        )
+
+
+class ResourceOptions(BaseModel):
+    """Something that jobs of several queues share, such as another service's interface; tasks and calls name it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    concurrency: int | None = Field(default=None, ge=1, le=10_000)
+    """Jobs that use it at the same time, across all workers."""
+    rate: RateOption | None = None
+    """Starts of jobs that use it, across all workers."""
+
+    def limits(self) -> Limits:
+        return Limits(concurrency=self.concurrency, rate=self.rate)

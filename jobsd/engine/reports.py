@@ -7,7 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 from jobsd.events import Event
 from jobsd.logger import log
-from jobsd.outcome import Archive, Complete, LetGo, Outcome, Park, Remove, Requeue, RetryAt, ScheduleAt, Transition
+from jobsd.outcome import (
+    Archive,
+    Cancelled,
+    Complete,
+    LetGo,
+    Outcome,
+    Park,
+    Postpone,
+    Remove,
+    Requeue,
+    RetryAt,
+    ScheduleAt,
+    Tag,
+    Transition,
+)
 
 if TYPE_CHECKING:
     from jobsd.engine.attempt import Attempt
@@ -15,7 +29,7 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("jobsd")
 
 
-def report(attempt: Attempt, outcome: Outcome, transition: Transition) -> None:
+def report(attempt: Attempt, outcome: Outcome, transition: Transition) -> None:  # noqa: C901 - one case for each transition
     match transition:
         case Complete():
             if _logger.isEnabledFor(logging.DEBUG):
@@ -23,6 +37,8 @@ def report(attempt: Attempt, outcome: Outcome, transition: Transition) -> None:
         case RetryAt(at_ms):
             delay_s = round((at_ms - attempt.now) / 1000, 3)
             log.info(Event.JOB_RETRIED, delay_s=delay_s, cause=_cause(outcome), **_facts(attempt))
+        case Archive(cause) if isinstance(outcome, Cancelled):
+            log.info(Event.JOB_ARCHIVED, cause=cause, **_facts(attempt))
         case Archive(cause):
             log.error(Event.JOB_ARCHIVED, cause=cause, **_facts(attempt))
         case ScheduleAt():
@@ -33,6 +49,10 @@ def report(attempt: Attempt, outcome: Outcome, transition: Transition) -> None:
             log.warning(Event.JOB_PARKED, reason=reason, **_facts(attempt))
         case Requeue():
             log.info(Event.JOB_REQUEUED, **_facts(attempt))
+        case Postpone(at_ms):
+            log.debug(Event.JOB_POSTPONED, delay_s=round((at_ms - attempt.now) / 1000, 3), **_facts(attempt))
+        case Tag(limits):
+            log.debug(Event.JOB_REQUEUED, limits=limits, **_facts(attempt))
         case LetGo():
             pass
 

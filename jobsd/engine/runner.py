@@ -10,8 +10,10 @@ from jobsd.delays import DEFAULT, Backoff
 from jobsd.duration import duration_ms
 from jobsd.engine.attempt import Attempt, Stop
 from jobsd.engine.decide import Policy
+from jobsd.engine.gates import Opening
 from jobsd.engine.texts import MESSAGE_LIMIT, capped, message_of, trace_of
 from jobsd.events import Event
+from jobsd.hours import Hours
 from jobsd.logger import log
 from jobsd.outcome import (
     Cancelled,
@@ -28,13 +30,15 @@ from jobsd.outcome import (
     Snoozed,
     Succeeded,
     TimedOut,
+    TooEarly,
     UnknownTask,
+    Untagged,
 )
-from jobsd.store.codec import UndecodableError
+from jobsd.store.codec import PAYLOAD_START, UndecodableError
 from jobsd.store.looks import noted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from jobsd.definition import Task
     from jobsd.engine.options import WorkerOptions
@@ -55,6 +59,8 @@ class Runner:
         options: WorkerOptions,
         shared: dict[str, Any],
         codec: Codec,
+        *,
+        timezone: str = "UTC",
     ) -> None:
         self._jobs = jobs
         self._tasks = tasks
@@ -64,6 +70,9 @@ class Runner:
         self._retries = options.retries
         self._cancel_grace_s = options.cancel_grace.total_seconds()
         self._loop = asyncio.get_running_loop()
+        self._openings = {
+            task.name: Opening(Hours.parse(task.hours, timezone)) for task in tasks.values() if task.hours is not None
+        }
 
     async def run(self, attempt: Attempt) -> Outcome:
         """Run the attempt to its end; nothing but its outcome comes out of here."""
@@ -83,6 +92,8 @@ class Runner:
         if expired is not None:
             return expired
         task, ctx, args, kwargs = prepared
+        if (task.hours is not None or task.resources) and (not_yet := self._not_yet(attempt, task)):
+            return not_yet
         timer = self._loop.call_later(attempt.timeout_ms / 1000, self._expire, attempt)
         attempt.called = True
         try:
@@ -109,6 +120,20 @@ class Runner:
         args, kwargs = task.arguments.validate(payload.args, payload.kwargs)
         ctx = Context(self._shared, self._jobs, lease, payload.task, payload.enqueued_at)
         return task, ctx, args, kwargs
+
+    def _not_yet(self, attempt: Attempt, task: Task[..., Any]) -> TooEarly | Untagged | None:
+        """Return why the job has to wait for what its task asks for, if it does."""
+        if task.name in self._openings:
+            now = attempt.now
+            opens, _ = self._openings[task.name].at(now)
+            if opens > now:
+                return TooEarly(opens)
+        if task.resources and (attempt.lease.payload or b"").startswith(PAYLOAD_START):
+            assert attempt.payload is not None  # noqa: S101 - it was read
+            limits = with_resources(attempt.payload.limits, task.resources)
+            if limits != attempt.payload.limits:
+                return Untagged(limits)
+        return None
 
     def _policy(self, task: Task[..., Any], options: dict[str, Any], side: bytes | None) -> Policy:
         retries = int(options["r"]) if "r" in options else task.retries
@@ -139,6 +164,20 @@ class Runner:
             self._loop.call_later(max(self._cancel_grace_s, _CANCEL_AGAIN_S), again)
 
         self._loop.call_later(self._cancel_grace_s, again)
+
+
+def with_resources(limits: str, resources: Sequence[str]) -> str:
+    """Return the limits text of a job with those resources in it that its caller did not name.
+
+    >>> with_resources("k=acme,r=stripe,u=00/60000", ["maps"])
+    'k=acme,r=maps,r=stripe,u=00/60000'
+    """
+    parts = limits.split(",") if limits else []
+    missing = [f"r={name}" for name in resources if f"r={name}" not in parts]
+    if not missing:
+        return limits
+    lanes = [part for part in parts if part.startswith(("k=", "r="))]
+    return ",".join([*sorted([*lanes, *missing]), *parts[len(lanes) :]])
 
 
 def _outcome_of(attempt: Attempt, error: BaseException) -> Outcome:
@@ -198,6 +237,8 @@ def stopped_outcome(attempt: Attempt, error: BaseException | None) -> Outcome | 
             # One that came to its own end is not run again; an error on the way out is of our making.
             return None if error is None else Interrupted()
         case Stop.CANCELLED:
+            return None if error is None else Cancelled("cancelled")
+        case Stop.ABORTED:
             return Cancelled("cancelled") if isinstance(error, asyncio.CancelledError) else None
         case None:
             return None

@@ -28,6 +28,8 @@ class Shares:
         self._share = {queue: weight / total if total else 0.0 for queue, weight in weights.items()}
         self._credit = dict.fromkeys(weights, 0.0)
         self._cut = False
+        self._line = list(weights)
+        """Who goes first of those that are owed the same: each in turn. What they share may be enough for one."""
 
     def plan(self, slots: int) -> list[Quota]:
         """Return the quota of each queue, in order of preference; they add up to ``slots`` if a weight is positive.
@@ -45,7 +47,8 @@ class Shares:
             if left > 0 and self._share[queue] > 0:
                 quotas[queue] += 1
                 left -= 1
-        order = sorted(owed, key=lambda queue: self._preference(queue, owed[queue]), reverse=True)
+        self._line.append(self._line.pop(0))
+        order = sorted(self._line, key=lambda queue: self._preference(queue, owed[queue]), reverse=True)
         return [Quota(queue, min(quotas[queue], slots)) for queue in order]
 
     def settle(self, plan: Sequence[Quota], leases: Sequence[Lease], *, cut: bool = False) -> None:
@@ -64,7 +67,7 @@ class Shares:
             self._credit = {queue: owed[queue] - taken[queue] for queue in owed}
             return
         owed = self._owed(sum(quota.slots for quota in plan))
-        self._credit = {queue: owed[queue] - quota if taken[queue] >= quota else 0.0 for queue, quota in plan}
+        self._credit = {queue: owed[queue] - slots if taken[queue] >= slots else 0.0 for queue, slots, _ in plan}
 
     def _preference(self, queue: str, owed: float) -> tuple[bool, float]:
         """Who is owed most goes first, and weight 0 last; after a cut, who was left out longest for its share."""

@@ -27,7 +27,9 @@ class Waker:
     def __init__(self, url: str, bases: Sequence[str], own_key: str, heard: Callable[[], None]) -> None:
         self._redis: Any = connect(url, call_timeout_s=_BLOCK_S + _NETWORK_S, connections=2)
         self._own_key = own_key.encode()
-        self._keys = [*(f"{base}:wake" for base in bases), own_key]
+        self._bases = list(bases)
+        self._left_out: frozenset[str] = frozenset()
+        self._deaf_to: frozenset[str] = frozenset()  # what the call under way leaves out
         self._ended = False
         self._listening: asyncio.Task[str | None] | None = None
         self._signal = asyncio.Event()
@@ -62,6 +64,22 @@ class Waker:
         base, self._base = self._base, None
         return base
 
+    async def leave_out(self, bases: frozenset[str]) -> None:
+        """Listen on the lists of these queues no more, and on all others.
+
+        Of a queue from which this worker may take nothing now, tokens are for others: it would take one for
+        nothing, and that puts the next there.
+        """
+        self._left_out = bases
+        if self._listening is not None and not self._deaf_to <= bases:
+            self._deaf_to = bases  # once
+            await self._interrupt()
+
+    @property
+    def leaves_out(self) -> bool:
+        """Whether there are queues on whose lists it does not listen."""
+        return bool(self._left_out)
+
     async def end(self) -> None:
         """Listen no more. A token that comes until then is not lost: ``take`` tells.
 
@@ -72,10 +90,7 @@ class Waker:
         if listening is None:
             return
         try:
-            pipe = self._redis.pipeline(transaction=True)
-            pipe.lpush(self._own_key, "1")
-            pipe.expire(self._own_key, _BLOCK_S)
-            await pipe.execute()
+            await self._interrupt()
             await asyncio.wait({listening})
         finally:
             await self._redis.delete(self._own_key)
@@ -87,13 +102,22 @@ class Waker:
             await asyncio.wait([self._listening])
         await self._redis.aclose()
 
+    async def _interrupt(self) -> None:
+        """Let the call under way return."""
+        pipe = self._redis.pipeline(transaction=True)
+        pipe.lpush(self._own_key, "1")
+        pipe.expire(self._own_key, _BLOCK_S)
+        await pipe.execute()
+
     def _listen_on(self) -> None:
         if self._base is None and self._listening is None and not self._ended:
+            self._deaf_to = self._left_out
             self._listening = asyncio.create_task(self._listen())
             self._listening.add_done_callback(self._heard)
 
     async def _listen(self) -> str | None:
-        answer = await self._redis.blpop(self._keys, timeout=_BLOCK_S)
+        keys = [f"{base}:wake" for base in self._bases if base not in self._deaf_to]
+        answer = await self._redis.blpop([*keys, self._own_key], timeout=_BLOCK_S)
         return None if answer is None or answer[0] == self._own_key else answer[0].decode().removesuffix(":wake")
 
     def _heard(self, listening: asyncio.Task[str | None]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import secrets
@@ -13,24 +14,27 @@ from typing import TYPE_CHECKING, Any, Literal
 from jobsd.clock import monotonic
 from jobsd.delays import DEFAULT
 from jobsd.engine.attempt import Attempt, Stop
+from jobsd.engine.cancels import Canceller
 from jobsd.engine.decide import Policy, decide
 from jobsd.engine.dispatcher import Dispatcher
 from jobsd.engine.endings import Endings
 from jobsd.engine.finisher import Finisher
+from jobsd.engine.gates import Gates
 from jobsd.engine.keepers import Adopter, Recoverer, Releaser, Trimmer
 from jobsd.engine.leases import Heartbeat
-from jobsd.engine.options import QueueOptions, WorkerOptions
+from jobsd.engine.options import QueueOptions, ResourceOptions, WorkerOptions
 from jobsd.engine.reports import report
 from jobsd.engine.runner import Runner, stopped_outcome
 from jobsd.engine.texts import message_of
 from jobsd.engine.waker import Waker
 from jobsd.events import Event
 from jobsd.logger import log
-from jobsd.outcome import Archive, Failed, Interrupted, Outcome
-from jobsd.store.codec import Codec, JsonCodec
+from jobsd.outcome import Archive, Cancelled, Failed, Interrupted, Outcome
+from jobsd.store.codec import Codec, JsonCodec, UndecodableError
 from jobsd.store.connection import connect
 from jobsd.store.jobs import Jobs, Lease
 from jobsd.store.keys import DEFAULT_SHARD, unblock_key
+from jobsd.store.limits import RESOURCE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -49,7 +53,9 @@ class Worker:
 
     ``shared`` is the dictionary that every task's context begins with; ``records`` says whether
     executions are streamed for the ledger; ``unknown_queues`` what clients of the shard may do with
-    queues that no worker ever served (None: whatever was said before).
+    queues that no worker ever served (None: whatever was said before). ``resources`` are what jobs of several queues
+    share, ``timezone`` is that of hours which name none. The limits of queues and resources hold for all workers; with
+    ``says_limits`` false it leaves them as they are.
     """
 
     def __init__(
@@ -63,26 +69,35 @@ class Worker:
         records: bool = False,
         shared: dict[str, Any] | None = None,
         unknown_queues: Literal["accept", "refuse"] | None = None,
+        resources: Mapping[str, ResourceOptions] | None = None,
+        timezone: str = "UTC",
+        says_limits: bool = True,
         codec: Codec | None = None,
     ) -> None:
         self.id = _worker_id()
         self.options = options = options or WorkerOptions()
         self.attempts: dict[str, Attempt] = {}
         """What runs, by mark."""
-        self._held: dict[str, Lease] = {}  # what is leased, by mark: until its ending is answered
+        self._held: dict[str, Attempt] = {}  # what is leased, by mark: until its ending is answered
         self._redis = connect(url)
         self.jobs = jobs = Jobs(self._redis, shard=shard)
-        codec = codec or JsonCodec()
+        self._codec = codec = codec or JsonCodec()
         self._loop = asyncio.get_running_loop()
         # What tasks do with Redis must not take the engine's connections.
         self._redis_of_tasks = connect(url, connections=max(50, options.concurrency), waiting=True)
         self._runner = Runner(
-            Jobs(self._redis_of_tasks, shard=shard), tasks, options, shared if shared is not None else {}, codec
+            Jobs(self._redis_of_tasks, shard=shard),
+            tasks,
+            options,
+            shared if shared is not None else {},
+            codec,
+            timezone=timezone,
         )
         self._endings = Endings(self.id, options, codec, records=records)
-        self.finisher = Finisher(jobs, self.id, options, self._written)
+        self.finisher = Finisher(jobs, self.id, options, self._written, self._end_cancelled)
         self._waker = Waker(url, [jobs.base(queue) for queue in queues], unblock_key(self.id, shard), self._token_came)
-        self.dispatcher = Dispatcher(jobs, self.id, queues, options, self._waker, self, records=records)
+        self._gates = Gates(jobs, list(queues), self.attempts, self._waker.poke)
+        self.dispatcher = Dispatcher(jobs, self.id, queues, options, self._waker, self._gates, self, records=records)
         self._heartbeat = Heartbeat(
             url,
             shard,
@@ -98,12 +113,15 @@ class Worker:
             },
             queues=list(queues),
             unknown_queues=unknown_queues,
+            limits=_limits(queues, resources or {}, timezone) if says_limits else {},
             lost=self._lost,
         )
         self._keepers: list[Service] = [
             Recoverer(jobs, options, records=records),
             Trimmer(jobs, options),
             Adopter(jobs),
+            self._gates,
+            Canceller(url, shard, self.id, self.attempts, self.cancel),
         ]
         if tasks:
             self._keepers.append(Releaser(jobs, queues, list(tasks), self))
@@ -130,8 +148,8 @@ class Worker:
 
     def start(self, lease: Lease) -> None:
         attempt = Attempt(lease)
-        self._held[lease.mark] = lease
-        self.attempts[lease.mark] = attempt
+        self._held[lease.mark] = self.attempts[lease.mark] = attempt
+        self._gates.began(lease.queue)
         if self._stop_requested.is_set():
             self._end_as(attempt, Interrupted())  # claimed before the stop, answered after it: given back
         else:
@@ -222,7 +240,7 @@ class Worker:
     async def _stop_when_empty(self) -> None:
         while not (self.dispatcher.idle and self.dispatcher.next_due is None and not self._held):
             await asyncio.sleep(0.01)  # the run of a burst is short, and its end is nobody's event
-            if self.dispatcher.idle and not self._held:
+            if not self._held:
                 self._waker.poke()
         self.stop()
 
@@ -297,9 +315,14 @@ class Worker:
 
     def _end_as(self, attempt: Attempt, outcome: Outcome) -> None:
         """Hand the ending to the finisher and the slot back. A slot is free only when its function has ended."""
-        mark = attempt.lease.mark
-        if self.attempts.pop(mark, None) is None:
+        lease = attempt.lease
+        if self.attempts.pop(lease.mark, None) is None:
             return  # handed back at shutdown already
+        self._gates.ended(lease.queue)
+        self._put(attempt, outcome)
+        self.dispatcher.slot_freed()
+
+    def _put(self, attempt: Attempt, outcome: Outcome) -> None:
         transition = decide(attempt.policy or _NO_POLICY, outcome, now=attempt.now)
         try:
             ending = self._endings.make(attempt, outcome, transition)
@@ -310,12 +333,19 @@ class Worker:
             transition = Archive(outcome.message)
             ending = self._endings.make(attempt, outcome, transition)
         if ending is None:
-            self._held.pop(mark, None)
+            self._held.pop(attempt.lease.mark, None)
         else:
             self.ended[ending.move] += 1
             self.finisher.put(ending)
-        self.dispatcher.slot_freed()
         self._report(attempt, outcome, transition)
+
+    def _end_cancelled(self, lease: Lease) -> None:
+        """End a job that was to run again as what it is: somebody has cancelled it, and it did not end by that."""
+        attempt = self._held[lease.mark]
+        if attempt.payload is None:  # it had not begun
+            with contextlib.suppress(UndecodableError):
+                attempt.payload = self._codec.decode(lease.payload)
+        self._put(attempt, Cancelled("cancelled"))
 
     def _written(self, lease: Lease) -> None:
         self._held.pop(lease.mark, None)
@@ -334,6 +364,14 @@ class Worker:
             log.warning(Event.LEASE_LOST, job_id=lease.id, attempt=lease.attempt, at=monotonic())
             attempt.cancel(Stop.LEASE_LOST)
             self._runner.watch(attempt)
+
+
+def _limits(
+    queues: Mapping[str, QueueOptions], resources: Mapping[str, ResourceOptions], timezone: str
+) -> dict[str, str]:
+    """Return the limits text of each; one that has none must say so, else what it had before would stay."""
+    texts = {name: queue.limits(timezone).to_text() for name, queue in queues.items()}
+    return texts | {RESOURCE + name: resource.limits().to_text() for name, resource in resources.items()}
 
 
 async def _all_ended(running: set[asyncio.Task[None]]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jobsd.execution import LOST_MARK
+from jobsd.execution import UNTOLD_MARKS
 from jobsd.records.writing import Record, Rejected, Written, write_as_sent
 from jobsd.records.writing import write as write_decoded
 from jobsd.relay.decoding import decode
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from jobsd.records.pool import Pool
 
 _USUAL_START = b'["'
-_LOST_START = f'["{LOST_MARK}"'.encode()
+_UNTOLD_STARTS = tuple(f'["{mark}"'.encode() for mark in UNTOLD_MARKS)
 # Postgres takes JSON nested by the thousand; whoever reads the ledger need not. As many brackets are never deeper.
 _MOST_BRACKETS = 190
 
@@ -43,7 +43,7 @@ async def write(pool: Pool, portion: Sequence[tuple[bytes, bytes]]) -> Written:
 def _is_usual(value: bytes) -> bool:
     return (
         value.startswith(_USUAL_START)
-        and not value.startswith(_LOST_START)
+        and not value.startswith(_UNTOLD_STARTS)
         and value.count(b"[") + value.count(b"{") <= _MOST_BRACKETS
     )
 

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from pydantic_core import from_json
 
-from jobsd.execution import LOST_MARK, Execution, LostRun
+from jobsd.execution import UNTOLD_MARKS, Execution, UntoldRun
 from jobsd.records.writing import Record, Rejected
 
 UNKNOWN_TASK = "<unknown>"
@@ -16,7 +16,7 @@ LEDGER_LIMIT = 64 * 1024
 _HEAD = 1024
 _FIELDS = len(Execution._fields)
 _LATEST_MS = 253_402_300_799_999  # the end of the year 9999; what a client writes may be anything
-_LOST_PREFIX = f'["{LOST_MARK}",'.encode()
+_UNTOLD_PREFIXES = tuple(f'["{mark}",'.encode() for mark in UNTOLD_MARKS)
 
 
 def decode(job_id: bytes, value: bytes) -> Record | Rejected:
@@ -29,8 +29,8 @@ def decode(job_id: bytes, value: bytes) -> Record | Rejected:
 
 def _read(value: bytes) -> Execution:
     # A job may be called "lost" too; but compact JSON of its execution has no newline.
-    if value.startswith(_LOST_PREFIX) and b"\n" in value:
-        return _read_lost(value)
+    if value.startswith(_UNTOLD_PREFIXES) and b"\n" in value:
+        return _read_untold(value)
     fields = _parse(value)
     if not isinstance(fields, list):
         message = "not a JSON array"
@@ -38,9 +38,9 @@ def _read(value: bytes) -> Execution:
     return _checked(Execution(*cast("list[Any]", fields)[:_FIELDS]))  # a newer worker may know more fields
 
 
-def _read_lost(value: bytes) -> Execution:
+def _read_untold(value: bytes) -> Execution:
     facts, _, payload = value.partition(b"\n")
-    run = LostRun._make(_parse(facts))
+    run = UntoldRun._make(_parse(facts))
     job = _parse_payload(payload)
     return _checked(
         Execution(
@@ -49,7 +49,7 @@ def _read_lost(value: bytes) -> Execution:
             task=job["f"] if job else UNKNOWN_TASK,
             queue=run.queue,
             attempt=int(run.attempt),
-            outcome="lost",
+            outcome=run.mark,
             transition=run.transition,
             enqueued_at=_instant(job.get("et")),
             scheduled_for=_instant(run.scheduled_for),

@@ -1,10 +1,12 @@
 """Jobs and results as bytes: arq's two dictionaries, in JSON.
 
-    payload  {"i": incarnation, "t": null, "f": task, "a": [args], "k": {kwargs}, "et": enqueued at, ms, "o": options}
+    payload  {"i": incarnation, "l": limits, "t": null, "f": task, "a": [args], "k": {kwargs}, "et": enqueued at, ms,
+              "o": options}
     result   {"i": …, "t": attempt, "f": …, "a": …, "k": …, "et": …, "s": success, "r": result or error,
               "st": started at, "ft": finished at, "q": queue, "id": job id}
 
-``i`` and ``o`` are ours, and arq passes over them; ``i`` comes first because the scripts look for it there.
+``i``, ``l`` and ``o`` are ours, and arq passes over them; ``i`` comes first, and ``l`` (limits_text.py) second if the
+job has limits, because the scripts look for them there. They append to ``a`` where it comes last.
 An error in ``r`` is {"type": …, "message": …}. What a stock arq client wrote (a pickle, by default) is
 read only by the arq worker, with the deserializer it was given.
 """
@@ -33,6 +35,7 @@ class Payload(NamedTuple):
     enqueued_at: int
     incarnation: str
     options: dict[str, Any]
+    limits: str = ""
 
 
 class UndecodableError(ValueError):
@@ -47,16 +50,22 @@ def encode_payload(
     kwargs: dict[str, Any],
     enqueued_at: int,
     options: dict[str, Any],
+    limits: str = "",
+    args_last: bool = False,
     limit_bytes: int = PAYLOAD_LIMIT_BYTES,
 ) -> bytes:
     """Return the payload. Raises UnserializableError or PayloadTooLargeError, each naming the argument."""
     job: dict[str, Any] = {"i": incarnation, "t": None, "f": task, "a": args, "k": kwargs, "et": enqueued_at}
+    if limits:
+        job = {"i": incarnation, "l": limits} | job
     if options:
         job["o"] = options
+    if args_last:
+        job["a"] = job.pop("a")
     try:
         payload = to_json(job)
     except (PydanticSerializationError, ValueError, RecursionError) as error:
-        raise _unserializable(task, args, kwargs, error) from None
+        raise unserializable(task, args, kwargs, error) from None
     if len(payload) > limit_bytes:
         name, size = max(_sizes(args, kwargs), key=lambda pair: pair[1], default=("none", 0))
         raise PayloadTooLargeError(
@@ -94,7 +103,8 @@ def payload_of(job: dict[str, Any]) -> Payload:
         msg = "et must be epoch ms"
         raise ValueError(msg)
     given = tuple(cast("list[Any]", args)), cast("dict[str, Any]", kwargs)
-    return Payload(task, *given, enqueued_at, str(job.get("i") or enqueued_at), cast("dict[str, Any]", options))
+    incarnation, limits = str(job.get("i") or enqueued_at), str(job.get("l") or "")
+    return Payload(task, *given, enqueued_at, incarnation, cast("dict[str, Any]", options), limits)
 
 
 def _loads(text: bytes) -> Any:
@@ -113,9 +123,10 @@ def _sizes(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[str, int
     return [(name, len(to_json(value))) for name, value in _pieces(args, kwargs)]
 
 
-def _unserializable(
+def unserializable(
     task: str, args: tuple[Any, ...], kwargs: dict[str, Any], cause: BaseException
 ) -> UnserializableError:
+    """Return the error for arguments of which ``to_json`` raised ``cause``: it names the one that is to blame."""
     for name, value in _pieces(args, kwargs):
         try:
             to_json(value)

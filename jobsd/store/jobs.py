@@ -16,18 +16,27 @@ if TYPE_CHECKING:
 UNKNOWN_QUEUE = "UNKNOWNQUEUE"
 """The first word of enqueue.lua's error."""
 
+_STORED = ord("1")
 _FIRST_LEASE = 5  # in claim.lua's answer
 _NO_MORE = 2**53 - 1  # a call's number that no worker comes to
 _LATE_MS = 600_000
 
 
 class NewJob(NamedTuple):
-    """``when``: '' now, '+500' in 500 ms by the server's clock, or epoch ms."""
+    """``when``: '' now, '+500' in 500 ms by the server's clock, or epoch ms; then perhaps ' ' and a rule (taking)."""
 
     queue: str
     id: str
     when: str
     payload: bytes
+
+
+class Holder(NamedTuple):
+    """The job that holds the key of one that was not stored; ``joined``: it has taken the call in."""
+
+    queue: str
+    id: str
+    joined: bool
 
 
 class Lease:
@@ -85,8 +94,11 @@ class Ending(NamedTuple):
 
 
 class Quota(NamedTuple):
+    """``gate`` is '' or '<most>:<from>:<until>': so many leases at the most, in these ms only."""
+
     queue: str
     slots: int
+    gate: str = ""
 
 
 class Jobs:
@@ -142,8 +154,8 @@ class Jobs:
         pipe.pexpire(key, _LATE_MS)
         await pipe.execute()
 
-    async def enqueue(self, sender: str, number: int, jobs: Sequence[NewJob]) -> list[bool]:
-        """Store the jobs, at most 1,000; False for one whose id another job has.
+    async def enqueue(self, sender: str, number: int, jobs: Sequence[NewJob]) -> list[bool | Holder]:
+        """Store the jobs, at most 1,000; False for one whose id another job has, the holder where one has its key.
 
         Repeat with the same ``number`` until an answer has come: within a minute nothing is stored twice.
         """
@@ -154,7 +166,14 @@ class Jobs:
         for job in jobs:
             args += (places.setdefault(job.queue, len(places) + 1), job.id, job.when, job.payload)
         answer: bytes = await self._scripts.call("enqueue", self._keys(places), args)
-        return [digit == ord("1") for digit in answer]
+        if b" " not in answer:
+            return [digit == _STORED for digit in answer]
+        digits, *told = answer.decode(errors="surrogateescape").split(" ")
+        holders = zip(told[::2], told[1::2], strict=True)
+        return [
+            Holder(queue_of((found := next(holders))[0]), found[1], digit == "3") if digit in "23" else digit == "1"
+            for digit in digits
+        ]
 
     async def claim(
         self,
@@ -171,7 +190,7 @@ class Jobs:
         queues = [quota.queue for quota in quotas]
         args: list[Any] = [worker, number, lease_ms, slots, max_losses, "1" if records else "0"]
         for quota in quotas:
-            args += (quota.slots, quota.queue)
+            args += quota.slots, quota.queue, quota.gate
         answer: list[Any] = await self._scripts.call("claim", self._keys(queues), args)
         now: int = answer[0]
         started: int = answer[4]
@@ -183,10 +202,11 @@ class Jobs:
             place, raw_id, raw_due, attempt, payload, side = row
             if place == 0:  # a lease of a repeated call that has ended meanwhile
                 continue
-            due = raw_due.decode()
+            due = raw_due.decode()  # and what limits the job
             mark = f"{start}{(n - _FIRST_LEASE) // 6 + 1}:{started}:{attempt}:{due}"
             job_id = raw_id.decode(errors="surrogateescape")
-            leases.append(Lease(queues[place - 1], job_id, mark, int(due), started, attempt, payload, side, now))
+            due_at = int(due if due.isdigit() else due.partition(":")[0])
+            leases.append(Lease(queues[place - 1], job_id, mark, due_at, started, attempt, payload, side, now))
         look_at = int(answer[2])
         lost: list[bytes] = answer[3]
         return Claimed(
@@ -218,8 +238,8 @@ class Jobs:
         keep_completed_count: int,
         keep_archived_ms: int,
         keep_archived_count: int,
-    ) -> list[bool]:
-        """Write the endings, at most 500; False for one whose mark was no longer the worker's."""
+    ) -> str:
+        """Write the endings, at most 500; return finish.lua's letter for each."""
         places: dict[str, int] = {}
         args: list[Any] = [worker, batch, keep_completed_count, keep_archived_ms, keep_archived_count]
         for lease, move, at, data, result, record in endings:
@@ -234,7 +254,7 @@ class Jobs:
                 record,
             )
         answer: bytes = await self._scripts.call("finish", self._keys(places), args)
-        return [letter == ord("a") for letter in answer]
+        return answer.decode()
 
     async def progress(self, lease: Lease, done: int, total: int) -> bool:
         """Note how far a running job is; False if it is no longer this worker's."""
@@ -246,9 +266,9 @@ class Jobs:
         place = queues.index(woken_by) + 1 if woken_by in queues else 0
         await self._scripts.call("hand_on", self._keys(queues), [worker, place])
 
-    async def rerun(self, queue: str, job_id: str) -> bool:
-        """Run an archived job again; False if there is none, or one with its id is live."""
-        return await self._scripts.call("rerun", [self.base(queue), self._shard_key], [job_id]) == 1
+    async def rerun(self, queue: str, job_id: str) -> int:
+        """Run an archived job again; 0 if there is none, or one with its id is live; 2 if one has its unique key."""
+        return int(await self._scripts.call("rerun", [self.base(queue), self._shard_key], [job_id]))
 
     async def recover(self, queues: Sequence[str], *, lease_ms: int, max_losses: int, records: bool) -> list[str]:
         """Take back the jobs of dead workers; return the ids of the runs that were lost."""
@@ -260,6 +280,23 @@ class Jobs:
         """Let the queue hand out no jobs from the next claim on, or again; False if it was so already."""
         keys = [self.base(queue), self._shard_key]
         return await self._scripts.call("pause", keys, ["1" if paused else "0"]) == 1
+
+    async def limit(self, name: str, how: Literal["config", "set", "reset"], text: str = "") -> str:
+        """Limit a queue, or the resource ``r=<name>``, by configuration or at run time; return what is in effect now.
+
+        ``text`` is a limits text (limits.lua); with "set" a field ``*`` keeps what is in effect.
+        """
+        lane = name if name.startswith("r=") else ""
+        return (await self._scripts.call("limit", self._keys([] if lane else [name]), [lane, how, text])).decode()
+
+    async def cancel(self, queue: str, job_id: str, *, records: bool = True) -> str:
+        """Let a job run no more; return cancel.lua's word for how far that has come."""
+        args = [job_id, queue, "1" if records else "0"]
+        return (await self._scripts.call("cancel", [self.base(queue), self._shard_key], args)).decode()
+
+    async def told(self, job_id: str, mark: str, state: Literal["delivered", "resisting"]) -> bool:
+        """Say how far the cancelling of a running job has come; False if another run has it, or nobody asked."""
+        return await self._scripts.call("told", [self._shard_key], [job_id, mark, state]) == 1
 
     async def release(self, queues: str | Sequence[str], reasons: Sequence[str], *, most: int = 500) -> int:
         """Give back jobs parked for ``reasons``, at most 500 a call; return how many. It wakes nobody."""

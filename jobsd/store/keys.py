@@ -6,10 +6,18 @@ shard into one slot of a cluster, so that a script may touch several. A queue na
 key without it. The scripts derive every other key from the two
 prefixes below, so this page is also the map of what they write.
 
-    <base>                     zset    id -> ms: may run at; while active: a hint of the lease end; parked: PARKED
+    <base>                     zset    id -> ms: may run at; while active: a hint of the lease end; parked: PARKED;
+                                       in a lane: LANED
     <base>:active              zset    id -> lease end, ms: the only authority on leases
     <base>:retry               zset    id -> ms: waits for a retry
     <base>:parked:<reason>     zset    id -> original due time, ms: waits for something but time
+    <base>:lane:<lane>         zset    id -> original due time, ms: waits for its turn under its limits, see LANES
+    <base>:turns               zset    lane -> turn, rising: lanes whose next job may run
+    <base>:closed              zset    lane -> ms at which its limit opens; 9e15: when a lease under it ends
+    <base>:behind:<limit>      zset    lane -> rising number: closed until a lease under this limit ends
+    <base>:held                hash    limit key -> leases under it
+    <base>:starts              list    ms of each start that the queue's rate may still count
+    <base>:starts:<limit>      list    the same of a limit key
     <base>:completed           zset    id -> ms at which its result is forgotten
     <base>:archived            zset    id -> ms at which it was archived
     <base>:dead:<id>           hash    payload, info (JSON): an archived job
@@ -19,27 +27,44 @@ prefixes below, so this page is also the map of what they write.
     <base>:cron                hash    entry of an arq worker's cron_jobs -> its last due time that became a job, ms
 
     <shard>:state              hash    seen, amnesty (ms); paused:<base> (ms); watch:<base> (due:worker);
-                                       unknown: accept or refuse, what enqueue does with a new queue
+                                       unknown: accept or refuse, what enqueue does with a new queue;
+                                       limits:<base or resource> in effect, limits-config:, limits-set: (limits.lua)
     <shard>:queues             set     every base key that was ever used
     <shard>:epoch              string  the worker that first came; gone means that Redis lost everything
     <shard>:workers            zset    worker -> last beat, ms
     <shard>:worker:<id>        hash    beat, lease, claim, finish, answers; host, pid, queues, tasks ...
     <shard>:sender:<name>      string  the number of a client's last call and its answer; ends after a minute
+    <shard>:held               hash    resource -> leases under it, in all queues
+    <shard>:starts:<limit>     list    ms of each start that the resource's rate may still count
+    <shard>:unique:<digest>    string  base and id of the job that holds a unique key; ends with the job or its time
+    <shard>:throttle:<digest>  string  base and id of the first job of the time in which there is to be no other
+    <shard>:open:<digest>      hash    base, id of the waiting job that takes calls in; of an aggregate items, first
+    <shard>:cancels            hash    id of a running job that is to be cancelled -> state and mark
+    <shard>:cancel:<worker>    list    at most one token: it has jobs to cancel
     <shard>:unblock:<worker>   list    ends its wait for a wake-up when it stops; gone at once
     <shard>:records            stream  one entry per batch of endings, one field per job
 
     arq:job:<id>               string  the payload
-    arq:in-progress:<id>       string  the mark of the claim: worker:claim:index:started_at:attempt:due
+    arq:in-progress:<id>       string  the mark of the claim: worker:claim:index:started_at:attempt:due, and behind
+                                       another colon what the job is limited by, if anything
     arq:result:<id>            string  the result, in arq's form
     arq:abort                  zset    id -> ms at which an arq client asked to abort the job
 
 SIDE: ``n`` attempts so far, ``f`` failures, ``l`` losses, ``x`` interruptions, ``e`` [type, message] of
 the last error, ``w`` [[worker, started_at, last beat], ...] of the losses, ``p`` [done, total] of the running attempt.
+
+LANES: a job's limits are ``k=<limit key>`` of its queue and ``r=<resource>`` of the shard; its lane is all of them.
+They stand in its payload, and in its mark: its lane, ``u=<digest>/<ms>`` (a unique key), ``o=<digest>`` (it takes calls
+in until it is claimed).
 """
 
 from __future__ import annotations
 
-PARKED = 9_000_000_000_000_000
+PARKED = -9_000_000_000_000_000
+"""Before every time, so that arq, too, says that such a job is queued, and no look at what is due meets it."""
+LANED = -8_000_000_000_000_000
+FIRST_TIME = -7_000_000_000_000_000
+"""Scores from here on are times."""
 JOB = "arq:job:"
 IN_PROGRESS = "arq:in-progress:"
 RESULT = "arq:result:"
@@ -76,3 +101,7 @@ def records_key(shard: str = DEFAULT_SHARD) -> str:
 
 def unblock_key(worker: str, shard: str = DEFAULT_SHARD) -> str:
     return f"{shard_key(shard)}:unblock:{worker}"
+
+
+def cancel_key(worker: str, shard: str = DEFAULT_SHARD) -> str:
+    return f"{shard_key(shard)}:cancel:{worker}"

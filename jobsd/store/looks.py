@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from jobsd.job import JobState
-from jobsd.store.keys import DEFAULT_SHARD, IN_PROGRESS, JOB, PARKED, RESULT, base_key, queue_of, shard_key
+from jobsd.store.keys import (
+    DEFAULT_SHARD,
+    FIRST_TIME,
+    IN_PROGRESS,
+    JOB,
+    LANED,
+    PARKED,
+    RESULT,
+    base_key,
+    queue_of,
+    shard_key,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from redis.asyncio import Redis
 
 
-_MARK_PARTS = 6  # keys.py: worker:claim:index:started_at:attempt:due
+_MARK_PARTS = 6  # keys.py: worker:claim:index:started_at:attempt:due, and what limits the job
+_LONGEST_LANES = 100
+_LIMITED = re.compile(rb'\{"i":"[^"]{12}","l":"([^"]*)"')
 
 
 def noted(side: bytes | None) -> dict[str, Any]:
@@ -24,8 +40,19 @@ def noted(side: bytes | None) -> dict[str, Any]:
     return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
 
 
+def limits_of(payload: bytes | None) -> str:
+    """Return the limits text of a job (lanes.lua)."""
+    found = _LIMITED.match(payload or b"")
+    return found[1].decode() if found else ""
+
+
+def lane_of(payload: bytes | None) -> str:
+    """Return the lane in which a job waits when it is due; '' for none."""
+    return ",".join(part for part in limits_of(payload).split(",") if part.startswith(("k=", "r=")))
+
+
 class Counts(NamedTuple):
-    """``due`` and ``future`` split the queue's zset at now, parked jobs left out; ``oldest`` is its least score."""
+    """``due`` and ``future`` split what waits at now, parked jobs left out; ``oldest`` is the least due time."""
 
     due: int
     future: int
@@ -63,15 +90,18 @@ class Looks:
         return noted(await self._redis.hget(f"{self._base(queue)}:side", job_id))
 
     async def due(self, queue: str, job_id: str) -> int | None:
-        """Return the epoch ms at which a waiting job may run."""
-        score = await self._redis.zscore(self._base(queue), job_id)
-        return None if score is None else int(score)
+        """Return the epoch ms at which a waiting job may run by its own time; None for a parked one."""
+        base = self._base(queue)
+        score = await self._redis.zscore(base, job_id)
+        if score == LANED and (lane := lane_of(await self.payload(job_id))):
+            score = await self._redis.zscore(f"{base}:lane:{lane}", job_id)
+        return None if score is None or score < FIRST_TIME else int(score)
 
     async def started(self, job_id: str) -> tuple[int, int] | None:
         """Return when an active job's run began, in epoch ms, and its number."""
         mark: bytes = await self._redis.get(IN_PROGRESS + job_id) or b""
-        parts = mark.decode().split(":")
-        return (int(parts[3]), int(parts[4])) if len(parts) == _MARK_PARTS else None
+        parts = mark.decode().split(":", _MARK_PARTS)
+        return (int(parts[3]), int(parts[4])) if len(parts) >= _MARK_PARTS else None
 
     async def served(self) -> set[str]:
         """Return the queues that live workers announce."""
@@ -97,7 +127,7 @@ class Looks:
         if active is not None:
             return JobState.ACTIVE
         if score is not None:
-            if score >= PARKED:
+            if score <= PARKED:
                 return JobState.PARKED
             if score <= now:
                 return JobState.PENDING
@@ -109,12 +139,12 @@ class Looks:
     async def counts(self, queue: str, *, now: int) -> Counts:
         base = self._base(queue)
         pipe = self._redis.pipeline(transaction=True)
-        pipe.zcount(base, "-inf", now)
-        pipe.zcount(base, f"({now}", f"({PARKED}")
-        pipe.zcount(base, PARKED, "+inf")
+        pipe.zcount(base, LANED, now)
+        pipe.zcount(base, f"({now}", "+inf")
+        pipe.zcount(base, "-inf", PARKED)
         for name in ("active", "retry", "archived", "completed"):
             pipe.zcard(f"{base}:{name}")
-        pipe.zrange(base, 0, 0, withscores=True)
+        pipe.zrange(base, FIRST_TIME, "+inf", byscore=True, offset=0, num=1, withscores=True)
         pipe.hmget(f"{base}:stats", "processed", "failed")
         pipe.hexists(f"{self._shard_key}:state", f"paused:{base}")
         due, future, parked, active, retry, archived, completed, head, stats, paused = await pipe.execute()
@@ -137,11 +167,15 @@ class Looks:
         base = self._base(queue)
         match state:
             case JobState.PENDING:
-                found = await self._redis.zrange(base, "-inf", now, byscore=True, offset=0, num=limit, withscores=True)
+                found = await self._redis.zrange(
+                    base, FIRST_TIME, now, byscore=True, offset=0, num=limit, withscores=True
+                )
+                if len(found) < limit:
+                    found += await self._in_lanes(base, limit - len(found))
             case JobState.SCHEDULED:
                 found = await self._scheduled(base, now, limit)
             case JobState.PARKED:
-                found = await self._redis.zrange(base, PARKED, "+inf", byscore=True, offset=0, num=limit)
+                found = await self._redis.zrange(base, "-inf", PARKED, byscore=True, offset=0, num=limit)
                 return [(job_id.decode(), now) for job_id in found]
             case JobState.COMPLETED | JobState.ARCHIVED:
                 found = await self._redis.zrange(f"{base}:{state}", 0, limit - 1, desc=True, withscores=True)
@@ -155,7 +189,7 @@ class Looks:
         offset = 0
         while len(found) < limit:
             page = await self._redis.zrange(
-                base, f"({now}", f"({PARKED}", byscore=True, offset=offset, num=500, withscores=True
+                base, f"({now}", "+inf", byscore=True, offset=offset, num=500, withscores=True
             )
             if not page:
                 break
@@ -165,6 +199,24 @@ class Looks:
             retry = await self._redis.zmscore(f"{base}:retry", ids)
             found += [pair for pair, a, r in zip(page, active, retry, strict=True) if a is None and r is None]
         return found[:limit]
+
+    async def _in_lanes(self, base: str, limit: int) -> list[tuple[bytes, float]]:
+        """What is due and waits for its turn or its limit: the lanes in their order, those that are closed last."""
+        found: list[tuple[bytes, float]] = []
+        for line in ("turns", "closed"):
+            for lane in await self._redis.zrange(f"{base}:{line}", 0, _LONGEST_LANES - 1):
+                if len(found) < limit:
+                    lane_key = f"{base}:lane:{lane.decode()}"
+                    found += await self._redis.zrange(lane_key, 0, limit - len(found) - 1, withscores=True)
+        return found
+
+    async def limits(self, names: Sequence[str]) -> dict[str, str]:
+        """Return the limits texts (limits.lua) in effect, of queues and of resources ``r=<name>``."""
+        fields = [f"limits:{name if name.startswith('r=') else self._base(name)}" for name in names]
+        if not fields:
+            return {}
+        found: list[bytes | None] = await self._redis.hmget(f"{self._shard_key}:state", fields)
+        return {name: (text or b"").decode() for name, text in zip(names, found, strict=True)}
 
     def _base(self, queue: str) -> str:
         return base_key(queue, self._shard)

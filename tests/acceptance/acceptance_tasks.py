@@ -60,6 +60,13 @@ async def short(ctx: Context, n: int) -> int:
     return n
 
 
+@task("tell_start")
+async def tell_start(ctx: Context, n: int) -> int:
+    """Say when it was claimed, by the server's clock: the mark of its lease has it."""
+    await ctx.redis.rpush("starts", ctx.token.split(":")[3])
+    return n
+
+
 @task("fails_twice", backoff=fixed("100ms"))
 async def fails_twice(ctx: Context) -> int:
     if ctx.attempt < 3:

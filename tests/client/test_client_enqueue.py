@@ -166,7 +166,7 @@ async def test_what_is_stored_can_be_read(client: Client) -> None:
         reference = await client.enqueue("any", json.loads("[" * 210 + "]" * 210))
     except EnqueueError:
         return
-    decode_payload(await client._looks.payload(reference.id))
+    decode_payload(await client.following().looks.payload(reference.id))
 
 
 # --- ids of one's own -----------------------------------------------------------------------------

@@ -1,69 +1,26 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from jobsd import Client, JobState
 from jobsd.errors import JobFailedError, JobNotFoundError, UnreachableError
-from jobsd.store.codec import decode_payload, encode_result
-from jobsd.store.jobs import Ending, Jobs, Quota
-
-if TYPE_CHECKING:
-    from jobsd import JobRef
-    from jobsd.store.jobs import Lease
-
-KEEP_MS = 60_000
-
-
-async def claim(jobs: Jobs) -> Lease:
-    claimed = await jobs.claim(
-        "tester", 1, [Quota("default", 1)], slots=1, lease_ms=60_000, max_losses=3, records=False
-    )
-    return claimed.leases[0]
-
-
-async def finish(jobs: Jobs, lease: Lease, move: str, at: int = KEEP_MS, data: str = "", result: bytes = b"") -> None:
-    accepted = await jobs.finish(
-        "tester",
-        1,
-        [Ending(lease, move, at, data, result, b"")],
-        keep_completed_count=10,
-        keep_archived_ms=KEEP_MS,
-        keep_archived_count=10,
-    )
-    assert accepted == [True]
-
-
-def a_result(lease: Lease, value: Any, *, success: bool = True) -> bytes:
-    return encode_result(
-        decode_payload(lease.payload),
-        attempt=1,
-        success=success,
-        value=value,
-        started_at=1,
-        finished_at=2,
-        queue="default",
-        job_id=lease.id,
-    )
+from tests.client.a_worker import KEEP_MS, AWorker, a_result
 
 
 async def test_a_result_is_what_the_task_returned(client: Client, redis) -> None:
     reference = await client.enqueue("add")
     waiting = asyncio.create_task(reference.result(20))
-    jobs = Jobs(redis)
-    lease = await claim(jobs)
-    await finish(jobs, lease, "C", result=a_result(lease, {"sum": [1, None]}))
+    worker = AWorker(redis)
+    await worker.complete(await worker.claim(), {"sum": [1, None]})
     assert await waiting == {"sum": [1, None]}
 
 
 async def test_the_error_of_a_failed_job_tells_what_it_was(client: Client, redis) -> None:
     reference = await client.enqueue("add")
-    jobs = Jobs(redis)
-    lease = await claim(jobs)
-    error = a_result(lease, {"type": "ValueError", "message": "no"}, success=False)
-    await finish(jobs, lease, "A", data='{"n":1}', result=error)
+    worker = AWorker(redis)
+    await worker.archive(await worker.claim(), "failed", "ValueError", "no")
     with pytest.raises(JobFailedError, match=f"job {reference.id} failed: no") as failed:
         await reference.result(20)
     assert (failed.value.job_id, failed.value.error_type, failed.value.message) == (reference.id, "ValueError", "no")
@@ -98,38 +55,26 @@ async def test_a_result_that_another_program_pickled_is_said_to_be_none_of_ours(
 
 
 async def test_a_job_says_where_it_is_all_its_life(client: Client, redis) -> None:
-    jobs = Jobs(redis)
-
-    async def state(reference: JobRef[Any]) -> JobState:
-        return await reference.status()
-
+    worker = AWorker(redis)
     scheduled = await client.enqueue("add", _delay="1h")
-    assert await state(scheduled) is JobState.SCHEDULED
+    assert await scheduled.status() is JobState.SCHEDULED
     reference = await client.enqueue("add")
-    assert await state(reference) is JobState.PENDING
-    lease = await claim(jobs)
-    assert await state(reference) is JobState.ACTIVE
+    assert await reference.status() is JobState.PENDING
+    lease = await worker.claim()
+    assert await reference.status() is JobState.ACTIVE
     seconds, _ = await redis.time()
-    await finish(jobs, lease, "R", at=(seconds + 3600) * 1000, data='{"n":1}')
-    assert await state(reference) is JobState.RETRY
-    for number, (move, expected) in enumerate(
-        [("P", JobState.PARKED), ("C", JobState.COMPLETED), ("A", JobState.ARCHIVED), ("D", JobState.UNKNOWN)]
-    ):
+    await worker.finish(lease, "R", (seconds + 3600) * 1000, b'{"n":1}')
+    assert await reference.status() is JobState.RETRY
+    for move, data, expected in [
+        ("P", b"task:add", JobState.PARKED),
+        ("C", b"", JobState.COMPLETED),
+        ("A", b'{"n":1}', JobState.ARCHIVED),
+        ("D", b"", JobState.UNKNOWN),
+    ]:
         one = await client.enqueue("add")
-        claimed = await jobs.claim(
-            f"tester-{number}", 1, [Quota("default", 1)], slots=1, lease_ms=60_000, max_losses=3, records=False
-        )
-        (lease,) = claimed.leases
-        data = {"P": "task:add", "A": '{"n":1}'}.get(move, "")
-        await jobs.finish(
-            f"tester-{number}",
-            1,
-            [Ending(lease, move, KEEP_MS, data, a_result(lease, 1), b"")],
-            keep_completed_count=10,
-            keep_archived_ms=KEEP_MS,
-            keep_archived_count=10,
-        )
-        assert await state(one) is expected
+        lease = await worker.claim()
+        await worker.finish(lease, move, KEEP_MS, data, a_result(lease, 1))
+        assert await one.status() is expected
 
 
 async def test_many_may_wait_for_results_at_the_same_time(client: Client, redis) -> None:

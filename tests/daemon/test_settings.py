@@ -22,7 +22,12 @@ SAMPLE = Path(__file__).parents[2] / "config/jobsd.toml"
 REDIS = 'an address such as "redis://host:6379/0", "rediss://user:password@host:6380/0" or "unix:///run/valkey.sock"'
 POSTGRES = 'an address such as "postgresql://user:password@host:5432/name"'
 DURATION = 'a duration such as "500ms", "30s", "5m", "1h30m", "2d"'
-TOP = "tasks, timezone, redis_url, redis_enable, database_url, state, unknown_queues, worker, queues, records, log"
+TOP = (
+    "tasks, timezone, redis_url, redis_enable, database_url, state, unknown_queues, "
+    "worker, queues, resources, records, log"
+)
+QUEUE = "weight, concurrency, global_concurrency, rate, hours, per_key"
+RATE = 'a rate such as "5/10s", "100/m", "1000/1h": 1 to 100,000 jobs in 10ms to 31d'
 LEVELS = '"DEBUG", "INFO", "WARNING", "ERROR"'
 QUOTING = "; inside a password write / as %2F, # as %23, ? as %3F and @ as %40"
 
@@ -360,7 +365,9 @@ def test_without_an_address_the_ways_to_give_one_are_told():
         ("[worker]\nconcurency = 5", 'worker.concurency: unknown key; did you mean "concurrency"?'),
         ("[worker]\ntasks = []", 'worker.tasks: unknown key; did you mean "tasks"?'),
         ("[queues]\nlow = { wieght = 5 }", 'queues.low.wieght: unknown key; did you mean "weight"?'),
-        ("[queues.low]\nbanana = 5", "queues.low.banana: unknown key; allowed here: weight"),
+        ("[queues.low]\nbanana = 5", f"queues.low.banana: unknown key; allowed here: {QUEUE}"),
+        ("[queues.low.per_key]\nrates = 5", 'queues.low.per_key.rates: unknown key; did you mean "rate"?'),
+        ("[resources.stripe]\nbanana = 5", "resources.stripe.banana: unknown key; allowed here: concurrency, rate"),
         ("[records]\nmigrat = 5", 'records.migrat: unknown key; did you mean "migrate"?'),
         ("[log]\nlvl = 5", 'log.lvl: unknown key; did you mean "level"?'),
         ("tasks = 5", 'tasks: 5 is not a list such as ["tasks"]'),
@@ -402,6 +409,20 @@ def test_without_an_address_the_ways_to_give_one_are_told():
         ("[queues]", "queues: is empty; at least one is needed"),
         ('[queues]\nlow = "much"', 'queues.low.weight: "much" is not a whole number; allowed is 0 to 1,000'),
         ("[queues]\nlow = 1001", "queues.low.weight: 1001 is out of range; allowed is 0 to 1,000"),
+        ("[queues]\nlow = { concurrency = 0 }", "queues.low.concurrency: 0 is out of range; allowed is 1 to 10,000"),
+        (
+            "[queues]\nlow = { global_concurrency = true }",
+            "queues.low.global_concurrency: true is not a whole number; allowed is 1 to 10,000",
+        ),
+        ('[queues]\nlow = { rate = "5 a day" }', f'queues.low.rate: "5 a day" is not {RATE}'),
+        ("[queues]\nlow = { rate = 5 }", f"queues.low.rate: 5 is not {RATE}"),
+        ('[queues]\nlow = { hours = "nights" }', 'queues.low.hours: "nights" in "nights" is not two times of'),
+        ("[queues]\nlow = { per_key = 1 }", "queues.low.per_key: 1 is not a table"),
+        ("[resources]\nstripe = 0", "resources.stripe.concurrency: 0 is out of range; allowed is 1 to 10,000"),
+        (
+            '[resources]\n"a b" = 1',
+            'resources."a b": is no name for a resource; allowed are 1 to 128 of A-Z a-z 0-9 . _ : @ + -',
+        ),
         ('[log]\nlevel = "warn"', f'log.level: "warn" is not one of {LEVELS}; did you mean "WARNING"?'),
         ('[log]\nformat = "xml"', 'log.format: "xml" is not one of "auto", "console", "json"'),
         ("[records]\nmigrate = true", 'records.migrate: true is not one of "auto", "manual"'),
@@ -410,7 +431,7 @@ def test_without_an_address_the_ways_to_give_one_are_told():
 def test_what_is_wrong_in_the_file_is_told_with_key_and_allowed_values(text, problem):
     toml(text, "config/jobsd.toml")
     (found,) = problems()
-    if problem.endswith(("did you mean", "such as")):
+    if problem.endswith(("did you mean", "such as", "is not two times of")):
         assert found.startswith(f"config/jobsd.toml: {problem}")
     else:
         assert found == f"config/jobsd.toml: {problem}"

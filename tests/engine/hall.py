@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from jobsd import Client
 from jobsd.definition import Task
 from jobsd.duration import duration_ms
-from jobsd.engine.options import QueueOptions, WorkerOptions
+from jobsd.engine.options import QueueOptions, ResourceOptions, WorkerOptions
 from jobsd.engine.worker import Worker
 from jobsd.execution import Execution
 from jobsd.store.keys import records_key
@@ -39,19 +39,26 @@ class Hall:
     def make(
         self,
         *tasks: Callable[..., Any] | Task[..., Any],
-        queues: Mapping[str, int] | None = None,
+        queues: Mapping[str, int | dict[str, Any]] | None = None,
+        resources: Mapping[str, dict[str, Any]] | None = None,
+        timezone: str = "UTC",
         records: bool = False,
         **options: Any,
     ) -> Worker:
-        """Return a worker that is not started. ``queues`` are weights; a plain function is a task of its name."""
+        """Return a worker that is not started; a plain function is a task of its name.
+
+        ``queues`` are weights, or a queue's options as a settings file has them.
+        """
         known = [found if isinstance(found, Task) else Task(found, found.__name__) for found in tasks]
         return Worker(
             self.url,
             {found.name: found for found in known},
-            {name: QueueOptions(weight=weight) for name, weight in (queues or {"default": 1}).items()},
+            {name: _queue(given) for name, given in (queues or {"default": 1}).items()},
             WorkerOptions(**(_QUICK | options)),
             records=records,
             shared={"client": self.client, "colour": "blue"},
+            timezone=timezone,
+            resources={name: ResourceOptions(**given) for name, given in (resources or {}).items()},
         )
 
     def start(self, worker: Worker, *, burst: bool = False) -> asyncio.Task[None]:
@@ -95,13 +102,18 @@ class Hall:
         return found
 
 
+def _queue(given: int | dict[str, Any]) -> QueueOptions:
+    return QueueOptions(weight=given) if isinstance(given, int) else QueueOptions(**given)
+
+
 def read_execution(value: bytes) -> Execution:
     return Execution(*json.loads(value))
 
 
 async def are_listening(hall: Hall, count: int) -> bool:
     """Say whether so many workers wait for a wake-up."""
-    return (await hall.redis.info("clients"))["blocked_clients"] == count
+    clients = await hall.redis.client_list()
+    return sum(client["cmd"] == "blpop" and "b" in client["flags"] for client in clients) == count
 
 
 async def side_of(hall: Hall, job_id: str) -> dict[str, Any]:

@@ -97,3 +97,14 @@ def test_a_queue_with_few_jobs_now_and_then_still_gets_them_run(slots: int) -> N
     for _ in range(200):
         served(shares, slots, 3, PLENTY | {"low": 0})
         assert served(shares, slots, 10, PLENTY | {"low": 1})["low"] >= 1
+
+
+def test_queues_that_are_owed_the_same_go_first_in_turn() -> None:
+    """What two queues share, such as a resource with room for one job, is then not always the first one's."""
+    shares = Shares({"left": 1, "right": 1})
+    firsts: list[str] = []
+    for _ in range(10):
+        plan = shares.plan(10)
+        firsts.append(plan[0].queue)
+        shares.settle(plan, [SimpleNamespace(queue=firsts[-1])])  # one took all that there was
+    assert firsts.count("left") == firsts.count("right") == 5

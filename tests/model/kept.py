@@ -38,10 +38,11 @@ class Kept:
             self.results[job.id] = result[:19]
             self.passing.add(job.id)
 
+    def may_run_again(self, queue, job_id):
+        """Return whether a job is archived, and no later one of its id is kept as completed."""
+        return (queue, job_id) in self.archived and not self.results.keys() - self.passing >= {job_id}
+
     def take_archived(self, queue, job_id):
-        """Return an archived job that is to run again; None if a later one of its id is kept as completed."""
-        if (queue, job_id) not in self.archived or self.results.keys() - self.passing >= {job_id}:
-            return None
         self.forget_result(job_id)
         return self.archived.pop((queue, job_id))
 

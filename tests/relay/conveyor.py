@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 from pydantic_core import to_json
 from redis.asyncio import Redis
 
-from jobsd.execution import LOST_MARK, LostRun
+from jobsd.execution import LOST_MARK, UntoldRun
 from jobsd.records.pool import Pool, open_pool
 from jobsd.relay.intake import Intake
 from jobsd.relay.recorder import Recorder
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 KEY = records_key()
 
-LOST = LostRun(
+LOST = UntoldRun(
     LOST_MARK,
     "job-1",
     "default",

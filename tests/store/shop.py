@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobsd.store.codec import encode_payload
 from jobsd.store.ids import incarnation_of, new_id
-from jobsd.store.jobs import Claimed, Ending, Jobs, Lease, NewJob, Quota
+from jobsd.store.jobs import Claimed, Ending, Holder, Jobs, Lease, NewJob, Quota
 from jobsd.store.scripts import source
 
 if TYPE_CHECKING:
@@ -39,14 +39,22 @@ def variants() -> dict[str, str]:
     return {name: source(name).replace(_CLOCK, _STILL) for name in names}
 
 
-def a_payload(task: str = "email:send", *args: Any) -> bytes:
-    return encode_payload(
-        incarnation=incarnation_of(new_id()), task=task, args=args, kwargs={}, enqueued_at=START, options={}
-    )
+def a_payload(task: str = "email:send", *args: Any, **limited: Any) -> bytes:
+    """Return a payload; ``limited`` are codec's ``limits`` and ``args_last``."""
+    facts = {"incarnation": incarnation_of(new_id()), "enqueued_at": START, "options": {}}
+    return encode_payload(task=task, args=args, kwargs={}, **facts, **limited)
 
 
 def a_job(job_id: str = "job-1", *, queue: str = "default", when: str = "", payload: bytes | None = None) -> NewJob:
     return NewJob(queue, job_id, when, a_payload() if payload is None else payload)
+
+
+def a_limited_job(
+    job_id: str, limits: str, *, queue: str = "default", when: str = "", rule: str = "", args: Sequence[Any] = ()
+) -> NewJob:
+    """Return a job with a limits text, or with a rule; see taking.lua."""
+    payload = a_payload("email:send", *args, limits=limits, args_last=rule.startswith("a="))
+    return NewJob(queue, job_id, f"{when} {rule}", payload)
 
 
 def a_result(job: NewJob | Lease) -> bytes:
@@ -106,12 +114,12 @@ class Shop:
                 await hand.extend()
             ms -= step
 
-    async def enqueue(self, jobs: Sequence[NewJob]) -> list[bool]:
+    async def enqueue(self, jobs: Sequence[NewJob]) -> list[bool | Holder]:
         """Enqueue as the next call of one sender."""
         self._calls += 1
         return await self.enqueue_again(jobs)
 
-    async def enqueue_again(self, jobs: Sequence[NewJob], number: int | None = None) -> list[bool]:
+    async def enqueue_again(self, jobs: Sequence[NewJob], number: int | None = None) -> list[bool | Holder]:
         """Send the last call once more, or one as ``number``."""
         return await self.jobs.enqueue("client", self._calls if number is None else number, jobs)
 
@@ -120,6 +128,16 @@ class Shop:
         jobs = [a_job(job_id, queue=queue, when=when) for job_id in job_ids]
         assert await self.enqueue(jobs) == [True] * len(jobs)
         return jobs
+
+    async def put_limited(self, limits: str, *job_ids: str, queue: str = "default", when: str = "") -> list[NewJob]:
+        """Enqueue new jobs that share a limits text; all of them are stored."""
+        jobs = [a_limited_job(job_id, limits, queue=queue, when=when) for job_id in job_ids]
+        assert await self.enqueue(jobs) == [True] * len(jobs)
+        return jobs
+
+    async def limit(self, name: str, text: str) -> None:
+        """Limit a queue, or the resource ``r=<name>``, at run time."""
+        await self.jobs.limit(name, "set", text)
 
     async def recover(self, *queues: str, records: bool = True) -> list[str]:
         return await self.jobs.recover(queues or ["default"], lease_ms=LEASE_MS, max_losses=MAX_LOSSES, records=records)
@@ -178,7 +196,9 @@ class Shop:
                 return {name: _opened(name, value) for name, value in kind.items()}
             case dict():
                 value = kind.get(job_id)
-                return json.loads(value) if isinstance(value, bytes) else value
+                if not isinstance(value, bytes):
+                    return value
+                return value.decode() if key == ":cancels" else json.loads(value)
             case [*entries]:
                 records = [fields[job_id] for fields in entries if isinstance(fields, dict) and job_id in fields]
                 return records or None
@@ -222,17 +242,23 @@ class Hand:
 
     async def claim(self, slots: int = 10, **quotas: int) -> list[Lease]:
         """Claim under the next number. ``quotas`` are by queue; without any, all slots are for the default one."""
-        self.claims += 1
-        claimed = await self.claim_again(slots, **quotas)
-        self.held += claimed.leases
-        return claimed.leases
+        return (await self.ask(slots, **quotas)).leases
 
-    async def claim_again(self, slots: int = 10, number: int | None = None, **quotas: int) -> Claimed:
-        """Claim under the last number once more, or under ``number``."""
+    async def ask(self, slots: int = 10, *, gate: str = "", **quotas: int) -> Claimed:
+        """Claim under the next number, and return all that is answered."""
+        self.claims += 1
+        claimed = await self.claim_again(slots, gate=gate, **quotas)
+        self.held += claimed.leases
+        return claimed
+
+    async def claim_again(
+        self, slots: int = 10, number: int | None = None, *, gate: str = "", **quotas: int
+    ) -> Claimed:
+        """Claim under the last number once more, or under ``number``; ``gate`` is that of every queue."""
         return await self._shop.jobs.claim(
             self.name,
             self.claims if number is None else number,
-            [Quota(queue, quota) for queue, quota in (quotas or {"default": slots}).items()],
+            [Quota(queue, quota, gate) for queue, quota in (quotas or {"default": slots}).items()],
             slots=slots,
             lease_ms=LEASE_MS,
             max_losses=MAX_LOSSES,
@@ -243,7 +269,7 @@ class Hand:
         return await self._shop.jobs.extend(self.name, LEASE_MS, self.held)
 
     async def finish(self, *endings: Ending, **keep: int) -> list[bool]:
-        """Write the endings as the next batch."""
+        """Write the endings as the next batch; True for each that was accepted."""
         self.batches += 1
         answers = await self.finish_again(*endings, **keep)
         ended = {ending.lease.mark for ending in endings}
@@ -254,7 +280,7 @@ class Hand:
         self, *endings: Ending, number: int | None = None, completed: int = 10_000, archived: int = 10_000
     ) -> list[bool]:
         """Write the endings as the last batch once more, or as ``number``."""
-        return await self._shop.jobs.finish(
+        letters = await self._shop.jobs.finish(
             self.name,
             self.batches if number is None else number,
             endings,
@@ -262,6 +288,7 @@ class Hand:
             keep_archived_ms=ARCHIVE_MS,
             keep_archived_count=archived,
         )
+        return [letter == "a" for letter in letters]
 
 
 async def claimed(shop: Shop, *job_ids: str, queue: str = "default") -> tuple[Hand, Sequence[Lease]]:

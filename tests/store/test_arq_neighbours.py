@@ -127,6 +127,7 @@ async def test_an_arq_job_that_was_lost_is_recorded_with_its_payload_as_it_was(s
 async def test_a_due_time_that_is_no_whole_number_since_1970_is_made_one(shop, score):
     await shop.put("job-1")
     await shop.redis.zadd("jobsd:{main}:default", {"job-1": score})
+    await shop.jobs.adopt("default", "0")
     hand = shop.hand("w1")
     [lease] = await hand.claim()
     assert lease.due == (START - 1 if score > 0 else 0)

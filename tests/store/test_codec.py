@@ -86,8 +86,19 @@ def test_options_are_written_only_when_there_are_some():
     assert json.loads(a_payload(options={"r": 3}))["o"] == {"r": 3}
 
 
+def test_what_limits_a_job_stands_behind_its_incarnation_where_the_scripts_look_for_it():
+    assert a_payload(limits="k=acme,r=stripe").startswith(b'{"i":"0123456789ab","l":"k=acme,r=stripe","t":null,')
+    assert "l" not in json.loads(a_payload())
+
+
+def test_arguments_that_are_to_grow_stand_at_the_end_where_the_scripts_append_to_them():
+    payload = a_payload(args=([1, 2],), kwargs={}, options={"r": 3}, limits="o=00", args_last=True)
+    assert payload.endswith(b',"o":{"r":3},"a":[[1,2]]}')
+    assert decode_payload(payload)[:4] == ("email:send", ([1, 2],), {}, 1_800_000_000_000)
+
+
 def test_arq_reads_our_payload():
-    job = deserialize_job(a_payload(options={"r": 3}), deserializer=json.loads)
+    job = deserialize_job(a_payload(options={"r": 3}, limits="k=acme"), deserializer=json.loads)
     assert (job.function, list(job.args), job.kwargs, job.job_try) == (
         "email:send",
         ["a@example.com"],

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from jobsd.execution import LOST_MARK, LostRun
+from jobsd.execution import LOST_MARK, UntoldRun
 from jobsd.job import JobState
 from jobsd.store.codec import decode_result
 from tests.store.shop import LEASE_MS, MAX_LOSSES, START, Shop, a_job, claimed
@@ -20,9 +20,9 @@ async def lose(shop: Shop, times: int) -> None:
         assert await shop.recover()
 
 
-def read(record: bytes) -> tuple[LostRun, bytes]:
+def read(record: bytes) -> tuple[UntoldRun, bytes]:
     facts, _, payload = record.partition(b"\n")
-    return LostRun(*json.loads(facts)), payload
+    return UntoldRun(*json.loads(facts)), payload
 
 
 async def test_the_record_is_a_line_of_what_is_known_of_the_run_and_the_payload_as_it_is(shop):
@@ -31,7 +31,7 @@ async def test_the_record_is_a_line_of_what_is_known_of_the_run_and_the_payload_
     [entry] = await shop.records()
     run, payload = read(entry["job-1"])
     assert payload == job.payload
-    assert run == LostRun(
+    assert run == UntoldRun(
         mark=LOST_MARK,
         job_id="job-1",
         queue="default",

@@ -41,6 +41,16 @@ async def test_a_delayed_job_behind_the_next_one_due_wakes_a_worker_only_if_nobo
     assert await shop.tokens() == 0
 
 
+async def test_a_delayed_job_that_is_due_before_anybody_comes_wakes_a_worker(shop):
+    await shop.put("later", when="+60000")
+    hand = shop.hand("w1")
+    await hand.extend()
+    await hand.claim()
+    await shop.tokens()
+    await shop.put("sooner", when="+30000")
+    assert await shop.tokens() == 1
+
+
 async def test_a_delayed_job_behind_one_that_runs_wakes_a_worker_to_learn_its_time(shop):
     await shop.put("runs")
     await shop.tokens()

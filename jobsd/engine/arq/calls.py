@@ -106,7 +106,7 @@ class Calls:
     async def _stop_if_aborted(self, attempt: Attempt) -> None:
         asked_at = await self._neighbours.abort_of(attempt.lease.id)
         if asked_at is not None and not is_older(asked_at, attempt):
-            attempt.stop = attempt.stop or Stop.CANCELLED
+            attempt.stop = attempt.stop or Stop.ABORTED
             raise asyncio.CancelledError
 
     def _check_tries(self, attempt: Attempt, run: Run, own: int | None) -> None:

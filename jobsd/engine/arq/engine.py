@@ -13,6 +13,7 @@ from jobsd.engine.arq.cron import Ticker
 from jobsd.engine.arq.endings import ArqEndings
 from jobsd.engine.arq.functions import NO_LIMIT_S, Functions
 from jobsd.engine.arq.health import Health
+from jobsd.engine.attempt import Stop
 from jobsd.engine.options import QueueOptions, WorkerOptions
 from jobsd.engine.reports import report
 from jobsd.engine.worker import Worker
@@ -53,6 +54,7 @@ class ArqEngine(Worker):
             options,
             records=records,
             shared=worker.ctx,
+            says_limits=False,
             codec=codec,
         )
         self._arq = worker
@@ -73,7 +75,11 @@ class ArqEngine(Worker):
             self._keepers.append(self._ticker)
         if worker.allow_abort_jobs:
             every_s = max(worker.poll_delay_s, _LEAST_POLL_S)
-            self._keepers.append(Aborter(self._neighbours, self.attempts, self.cancel, every_s=every_s))
+            self._keepers.append(Aborter(self._neighbours, self.attempts, self._abort, every_s=every_s))
+
+    def _abort(self, attempt: Attempt) -> None:
+        attempt.cancel(Stop.ABORTED)
+        self._runner.watch(attempt)
 
     def _of_mark(self, mark: str) -> Attempt:
         return self.attempts[mark]
@@ -158,7 +164,7 @@ class ArqEngine(Worker):
     async def _stop_when_empty(self) -> None:
         while self._held or self._afterwards or not (self._empty or self._spent):
             await asyncio.sleep(_LEAST_POLL_S)
-            if self.dispatcher.idle and not self._held:
+            if not self._held:
                 self.look()
         self.stop()
 

@@ -5,12 +5,17 @@
 -- ARGV[1]   sender    a client sends one call after the other under each of its names
 -- ARGV[2]   number    rising; the same number again is answered the same and changes nothing, for a minute
 -- ARGV[3…]  queue (index into KEYS from 2 is 1), id, when, payload; repeated, at most 1,000 jobs
---           when: '' now, '+500' in 500 ms by the server's clock, '1763…' epoch ms
+--           when: '' now, '+500' in 500 ms by the server's clock, '1763…' epoch ms; and for a job that is limited or
+--                 whose key may be taken, behind a space, its rule: see taking
 --           a payload begins with its incarnation, `{"i":"0123456789ab"`
--- Returns   a digit for each: 1 stored, 0 another job with this id waits, runs or is finished.
+-- Returns   a digit for each: 1 stored, 0 another job with this id waits, runs or is finished; 2 another job holds its
+--           key, 3 a waiting job has taken it in. For each 2 and 3, in order, follow <base> and id of that job.
 --           Error UNKNOWNQUEUE <base>: nobody serves such a queue, and the daemons refuse those. Nothing is stored.
 --@include clock
 --@include wake
+--@include lanes
+--@include watch
+--@include taking
 local now = clock()
 local shard, sender, number = KEYS[1], KEYS[1] .. ':sender:' .. ARGV[1], tonumber(ARGV[2])
 local last, answered = string.match(redis.call('GET', sender) or '', '^(%d+):(.*)$')
@@ -18,26 +23,35 @@ last = tonumber(last) or 0
 if number == last then return answered end
 if number < last then return '' end  -- a delayed copy of an answered call: nobody waits for it
 
-local answers, stored, members, added, fresh = {}, {}, {}, {}, {}
+local function due_of(when)
+  if when == '' then return now end
+  return string.sub(when, 1, 1) == '+' and now + tonumber(when) or tonumber(when)
+end
+
+local answers, stored, members, ruled, taken = {}, {}, {}, {}, {}
 for i = 3, #ARGV, 4 do
-  local id = ARGV[i + 1]
-  local job = 'arq:job:' .. id
-  if fresh[id] or redis.call('EXISTS', job, 'arq:result:' .. id) > 0 then
-    answers[#answers + 1] = '0'
+  local id, when = ARGV[i + 1], ARGV[i + 2]
+  local job, n, rule = 'arq:job:' .. id, #answers + 1, nil
+  if when ~= '' then
+    local space = string.find(when, ' ', 1, true)
+    if space then rule, when = string.sub(when, space + 1), string.sub(when, 1, space - 1) end
+  end
+  if taken[id] or redis.call('EXISTS', job, 'arq:result:' .. id) > 0 then
+    answers[n] = '0'
   else
-    fresh[id] = true
-    answers[#answers + 1] = '1'
-    local when = ARGV[i + 2]
-    local due = now
-    if string.sub(when, 1, 1) == '+' then due = now + tonumber(when) elseif when ~= '' then due = tonumber(when) end
     local q = tonumber(ARGV[i]) + 1
     local list = members[q]
     if not list then list = {}; members[q] = list end
-    list[#list + 1] = due
-    list[#list + 1] = id
-    stored[#stored + 1] = job
-    stored[#stored + 1] = ARGV[i + 3]
-    if due <= now then added[q] = true end
+    answers[n] = '1'
+    if rule then
+      ruled[#ruled + 1] = {n = n, base = KEYS[q], id = id, due = due_of(when), rule = rule, payload = ARGV[i + 3]}
+    else
+      taken[id] = true
+      list[#list + 1] = due_of(when)
+      list[#list + 1] = id
+      stored[#stored + 1] = job
+      stored[#stored + 1] = ARGV[i + 3]
+    end
   end
 end
 
@@ -51,16 +65,24 @@ for q in pairs(members) do
     unheard[#unheard + 1] = KEYS[q]
   end
 end
-local answer = table.concat(answers)
-redis.call('SET', sender, ARGV[2] .. ':' .. answer, 'PX', 60000)
-if #stored == 0 then return answer end
+redis.call('SET', sender, ARGV[2] .. ':' .. table.concat(answers), 'PX', 60000)
 if #unheard > 0 then redis.call('SADD', shard .. ':queues', unpack(unheard)) end
-redis.call('MSET', unpack(stored))
+if #stored > 0 then redis.call('MSET', unpack(stored)) end
+local fresh = {}
 for q, list in pairs(members) do
   local base = KEYS[q]
-  redis.call('ZADD', base, unpack(list))
-  -- A delayed job wakes somebody when it is the next one due, or when nobody watches: its time must be known.
-  if added[q] or fresh[redis.call('ZRANGE', base, 0, 0)[1]] or redis.call('HEXISTS', shard .. ':state', 'watch:' .. base) == 0 then
+  if #list > 0 then redis.call('ZADD', base, unpack(list)) end
+  fresh[base] = list
+end
+local answer = table.concat(answers)
+if #ruled > 0 then
+  answer = take_in(shard, ruled, answers, taken, fresh, now)
+  redis.call('SET', sender, ARGV[2] .. ':' .. answer, 'PX', 60000)
+end
+for base, list in pairs(fresh) do
+  local soonest = math.huge
+  for i = 1, #list, 2 do soonest = math.min(soonest, list[i]) end
+  if soonest < math.huge and (soonest <= now or is_news(shard, base, soonest, now)) then
     wake(base)
   end
 end

@@ -14,14 +14,18 @@
 --           S     epoch ms     side            scheduled (a snooze)
 --           Q     due, ms      side or ''      back to pending, unchanged
 --           P     due, ms      reason          parked
+--           L     due, ms      limits          back to pending, unchanged but for these limits: see lanes
 --           A     keep, ms     info            archived; the result is kept that long
 --           D     0            -               removed
 --           record '' = none. result '' = none.
--- Returns   a letter for each: a accepted, s stale (somebody else's now; nothing was written).
+-- Returns   a letter for each: a accepted, s stale (somebody else's now; nothing was written), c not written since the
+--           job was asked to be cancelled, and this ending would let it run again.
 --@include clock
 --@include room
 --@include wake
 --@include archive
+--@include lanes
+--@include unique
 local now = clock()
 local shard, worker, batch = KEYS[1], ARGV[1], tonumber(ARGV[2])
 local identity = shard .. ':worker:' .. worker
@@ -36,7 +40,20 @@ if n == 0 then return '' end
 local running, answers = {}, {}
 for i = 1, n do running[i] = 'arq:in-progress:' .. ARGV[FIRST + (i - 1) * STEP + 1] end
 local marks = redis.call('MGET', unpack(running))
+local asked, limits = {}, {}
+if redis.call('EXISTS', shard .. ':cancels') == 1 then
+  local ids = {}
+  for i = 1, n do ids[i] = ARGV[FIRST + (i - 1) * STEP + 1] end
+  asked = redis.call('HMGET', shard .. ':cancels', unpack(ids))
+end
+if #KEYS > 1 then
+  local fields = {}
+  for q = 2, #KEYS do fields[q - 1] = 'limits:' .. KEYS[q] end
+  limits = redis.call('HMGET', shard .. ':state', unpack(fields))
+end
+local GOES_ON = {R = true, S = true, Q = true, P = true, L = true}
 
+local freed, unique, forgotten = {}, {}, {}
 local ended, results, records, keys = {}, {}, {}, {}
 local per_queue, refused, seen = {}, {}, {}
 for i = 1, n do
@@ -45,9 +62,13 @@ for i = 1, n do
     answers[i] = 's'
     local base = KEYS[tonumber(ARGV[at]) + 1]
     refused[base] = (refused[base] or 0) + 1
+  elseif asked[i] and GOES_ON[ARGV[at + 3]] then
+    answers[i] = 'c'
+    seen[marks[i]] = true
   else
     answers[i] = 'a'
     seen[marks[i]] = true
+    if asked[i] then forgotten[#forgotten + 1] = ARGV[at + 1] end
     local q, id, move = tonumber(ARGV[at]) + 1, ARGV[at + 1], ARGV[at + 3]
     local own = per_queue[q]
     if not own then
@@ -56,6 +77,18 @@ for i = 1, n do
     end
     own.out[#own.out + 1] = id
     keys[#keys + 1] = running[i]
+    local held = limits_of_mark(marks[i])
+    if held then
+      local base = KEYS[q]
+      local ends = freed[base]
+      if not ends then ends = {}; freed[base] = ends end
+      if not ends[held] then
+        ends[held] = 0
+        unique[held] = string.find(held, 'u=', 1, true)
+      end
+      ends[held] = ends[held] + 1
+      if unique[held] and not GOES_ON[move] then unlock(shard, held, id) end
+    end
     if move == 'C' then
       own.gone[#own.gone + 1] = id
       own.processed = own.processed + 1
@@ -92,15 +125,23 @@ for _, i in ipairs(ended) do
     own.gone[#own.gone + 1] = id
     keys[#keys + 1] = 'arq:job:' .. id
   elseif move == 'P' then
-    redis.call('ZADD', base, 9e15, id)
+    redis.call('ZADD', base, -9e15, id)
     redis.call('ZADD', base .. ':parked:' .. data, due, id)
   else
     if move == 'R' then
       own.failed, own.processed = own.failed + 1, own.processed + 1
       redis.call('ZADD', base .. ':retry', due, id)
     end
-    if data ~= '' then redis.call('HSET', base .. ':side', id, data) end
-    redis.call('ZADD', base, due, id)
+    if move == 'L' then
+      local payload = redis.call('GET', 'arq:job:' .. id)
+      if payload and string.sub(payload, 1, 5) == '{"i":' then
+        local rest = string.match(payload, '^,"l":"[^"]*"(.*)$', 20) or string.sub(payload, 20)
+        redis.call('SET', 'arq:job:' .. id, string.sub(payload, 1, 19) .. ',"l":"' .. data .. '"' .. rest)
+      end
+    elseif data ~= '' then
+      redis.call('HSET', base .. ':side', id, data)
+    end
+    put_back(base, id, due, move == 'L' and data or limits_of_mark(marks[i]), now)
     own.waiting = true
   end
 end
@@ -108,7 +149,10 @@ end
 if #results > 0 then redis.call('MSET', unpack(results)) end
 for q, own in pairs(per_queue) do
   local base = KEYS[q]
+  local most = limits[q - 1] and tonumber(string.match(limits[q - 1], '^%d+'))
+  local were = most and redis.call('ZCARD', base .. ':active')
   redis.call('ZREM', base .. ':active', unpack(own.out))
+  if most and were >= most and were - #own.out < most then own.opened = true end  -- it was full, and has room again
   if #own.gone > 0 then
     redis.call('ZREM', base, unpack(own.gone))
     redis.call('HDEL', base .. ':side', unpack(own.gone))
@@ -129,8 +173,10 @@ for q, own in pairs(per_queue) do
   if own.processed > 0 then redis.call('HINCRBY', base .. ':stats', 'processed', own.processed) end
   if own.failed > 0 then redis.call('HINCRBY', base .. ':stats', 'failed', own.failed) end
   if own.trim then trim_archive(base, now, tonumber(ARGV[4]), tonumber(ARGV[5])) end
-  if own.waiting then wake(base) end
+  if own.waiting or (own.opened and redis.call('ZCARD', base) > redis.call('ZCARD', base .. ':active')) then wake(base) end
 end
+for base, ends in pairs(freed) do let_go(shard, base, ends) end
+if #forgotten > 0 then redis.call('HDEL', shard .. ':cancels', unpack(forgotten)) end
 if #keys > 0 then redis.call('DEL', unpack(keys)) end
 if #records > 0 then redis.call('XADD', shard .. ':records', '*', unpack(records)) end
 for base, count in pairs(refused) do redis.call('HINCRBY', base .. ':stats', 'stale', count) end

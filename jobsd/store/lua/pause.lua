@@ -7,7 +7,9 @@
 -- ARGV[1]  '1' to pause, '0' to resume
 -- Returns  1, or 0 if it was so already.
 --@include clock
+--@include room
 --@include wake
+make_room(KEYS[2])
 local field = 'paused:' .. KEYS[1]
 if ARGV[1] == '1' then
   redis.call('HDEL', KEYS[2] .. ':state', 'watch:' .. KEYS[1])  -- nobody waits for its jobs

@@ -13,6 +13,9 @@
 --@include amnesty
 --@include archive
 --@include side
+--@include lanes
+--@include unique
+--@include cancelling
 --@include recover
 local now = clock()
 make_room(KEYS[1])

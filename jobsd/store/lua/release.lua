@@ -22,7 +22,7 @@ for q = 2, #KEYS do
       local scores = redis.call('ZMSCORE', base, unpack(ids))
       for j, id in ipairs(ids) do
         -- One that arq's abort made due meanwhile is no longer parked, nor is a later job of its id.
-        if tonumber(scores[j] or 0) >= 9e15 then
+        if tonumber(scores[j] or 0) < -85e14 then  -- an arq worker may have added to it
           back[#back + 1], back[#back + 2] = jobs[2 * j], id
         end
       end

@@ -25,3 +25,11 @@ local function archive(base, id, payload, info, now)
   redis.call('HDEL', base .. ':side', id)
   redis.call('DEL', 'arq:job:' .. id)
 end
+
+-- The result of a job that ended without a run of its own, for those who wait for it; kept for an hour.
+-- `run` is {attempt, started, now}.
+local function failed_result(payload, kind, message, run, name, id)
+  if not payload or string.sub(payload, 1, 5) ~= '{"i":' then return nil end
+  return string.sub(payload, 1, -2) .. ',"t":' .. run[1] .. ',"s":false,"r":' .. cjson.encode({type = kind, message = message})
+    .. ',"st":' .. run[2] .. ',"ft":' .. run[3] .. ',"q":' .. cjson.encode(name) .. ',"id":' .. cjson.encode(id) .. '}'
+end

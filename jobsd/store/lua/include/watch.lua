@@ -15,6 +15,12 @@ local function is_watched(shard, worker, text, due, now, lease_ms)
   return beat and now - beat < lease_ms
 end
 
+-- Does a new job fall due before anybody comes? Who comes earlier learns its time then.
+local function is_news(shard, base, due, now)
+  local watched = split_watch(redis.call('HGET', shard .. ':state', 'watch:' .. base) or '')
+  return not watched or due < watched or watched <= now - 500
+end
+
 local function keep_watch(shard, base, worker, text, due)
   local watched, watcher = split_watch(text)
   if watcher ~= worker or watched ~= due then
@@ -29,8 +35,13 @@ local function leave_watch(shard, base, worker, text)
   return true
 end
 
--- The least score of a queue that is a time. It may be that of a running job, where its lease ends.
-local function head_of(base)
-  local head = tonumber(redis.call('ZRANGE', base, 0, 0, 'WITHSCORES')[2])
-  return head and head < 9e15 and head or nil
+-- The least score of a queue that is a time. It may be that of a running job, where its lease ends. With lanes it
+-- may also be the time at which one opens, and 0 if one is open.
+local function head_of(base, no_lanes)
+  local head = tonumber(redis.call('ZRANGE', base, -7e15, '(9e15', 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')[2])
+  if no_lanes or redis.call('EXISTS', base .. ':turns', base .. ':closed') == 0 then return head end
+  if redis.call('EXISTS', base .. ':turns') == 1 then return 0 end
+  local opens = tonumber(redis.call('ZRANGE', base .. ':closed', 0, 0, 'WITHSCORES')[2])
+  if opens >= 9000000000000000 then return head end
+  return head and math.min(head, opens) or opens
 end

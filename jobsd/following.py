@@ -1,0 +1,127 @@
+"""What becomes of jobs, as their callers ask: where they are, what they returned, and that they are to end."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from jobsd.addresses import masked
+from jobsd.clock import monotonic, now_ms
+from jobsd.errors import JobCancelledError, JobFailedError, JobNotFoundError, UnreachableError
+from jobsd.job import CancelState, JobState
+from jobsd.store.cancels import Cancels
+from jobsd.store.codec import decode_result
+from jobsd.store.connection import AWAY, REFUSED, connect, is_away
+from jobsd.store.looks import Looks, noted
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+_FIRST_POLL_S = 0.005
+_LONGEST_POLL_S = 0.25
+_CANCELLED = "CancelledError"  # the type of the error that the result of a cancelled job holds
+
+
+class Following:
+    """Belongs to one event loop, which its owner sees to. Every question may raise UnreachableError."""
+
+    def __init__(self, url: str, *, shard: str) -> None:
+        self._url = url
+        self._redis = connect(url, waiting=True)  # as many callers as there are results waited for
+        self._cancels = Cancels(self._redis, shard)
+        self.looks = Looks(self._redis, shard=shard)
+
+    async def state(self, queue: str, job_id: str) -> JobState:
+        return await self._reach(self.looks.state(queue, job_id, now=now_ms()))
+
+    async def progress(self, queue: str, job_id: str) -> tuple[int, int] | None:
+        found = (await self._reach(self.looks.side(queue, job_id))).get("p")
+        return (found[0], found[1]) if found else None
+
+    async def result(self, queue: str, job_id: str, timeout_s: float | None) -> Any:
+        """See JobRef.result."""
+        pauses = _Pauses(timeout_s)
+        while True:
+            stored = await self._reach(self.looks.result(job_id))
+            if stored is not None:
+                return await self._opened(queue, job_id, stored)
+            # Looked at again after the state: a job may end between the two.
+            state = await self.state(queue, job_id)
+            if state is JobState.UNKNOWN and await self._reach(self.looks.result(job_id)) is None:
+                raise JobNotFoundError(job_id=job_id, queue=queue)
+            if state is JobState.ARCHIVED:
+                raise await self._failure(queue, job_id)
+            if not await pauses.pause():
+                msg = f"job {job_id} is {state} after {timeout_s:g} s"
+                raise TimeoutError(msg)
+
+    async def cancel(self, queue: str, job_id: str, timeout_s: float | None) -> CancelState:
+        """See JobRef.cancel."""
+        said = await self._reach(self._cancels.ask(queue, job_id))
+        if said == "unknown":
+            raise JobNotFoundError(job_id=job_id, queue=queue)
+        if said == "cancelled":
+            return CancelState.CANCELLED
+        if said == "ended":
+            return await self._ended_as(queue, job_id)
+        pauses = _Pauses(timeout_s)
+        while await pauses.pause():
+            running = await self._reach(self._cancels.state(job_id))
+            if running is None:
+                return await self._ended_as(queue, job_id)
+            said = running
+        return CancelState(said)
+
+    async def close(self) -> None:
+        await self._redis.aclose()
+
+    async def _ended_as(self, queue: str, job_id: str) -> CancelState:
+        archived = await self._archived(queue, job_id)
+        return CancelState.CANCELLED if archived.get("outcome") == "cancelled" else CancelState.ENDED
+
+    async def _archived(self, queue: str, job_id: str) -> dict[str, Any]:
+        """Return what the archive keeps of a job."""
+        _, info = await self._reach(self.looks.dead(queue, job_id))
+        return noted(info)
+
+    async def _opened(self, queue: str, job_id: str, stored: bytes) -> Any:
+        result = decode_result(stored)
+        if result.success:
+            return result.value
+        failed = JobFailedError
+        if result.error_type == _CANCELLED:  # which a task may raise of its own accord, too
+            archived = await self._archived(queue, job_id)
+            failed = JobCancelledError if archived.get("outcome", "cancelled") == "cancelled" else failed
+        raise failed(job_id=job_id, message=result.message, error_type=result.error_type)
+
+    async def _failure(self, queue: str, job_id: str) -> JobFailedError:
+        """Tell from the archive what a job failed of whose result is not kept."""
+        archived = await self._archived(queue, job_id)
+        error = archived.get("e") or [None, "it is archived"]
+        failed = JobCancelledError if archived.get("outcome") == "cancelled" else JobFailedError
+        return failed(job_id=job_id, message=str(error[1]), error_type=error[0])
+
+    async def _reach(self, call: Coroutine[Any, Any, Any]) -> Any:
+        try:
+            return await call
+        except (*AWAY, REFUSED) as error:
+            if not is_away(error):
+                raise
+            raise UnreachableError(server="Redis", url=masked(self._url), cause=str(error) or repr(error)) from error
+
+
+class _Pauses:
+    """Pauses between looks, each longer than the last, until the time is over."""
+
+    def __init__(self, timeout_s: float | None) -> None:
+        self._ends_at = None if timeout_s is None else monotonic() + timeout_s
+        self._next_s = _FIRST_POLL_S
+
+    async def pause(self) -> bool:
+        """Return True after a pause, and False at once when the time is over."""
+        left = None if self._ends_at is None else self._ends_at - monotonic()
+        if left is not None and left <= 0:
+            return False
+        await asyncio.sleep(self._next_s if left is None else min(self._next_s, left))
+        self._next_s = min(self._next_s * 1.5, _LONGEST_POLL_S)
+        return True

@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev fmt lint types layers check test bench bench-quick bench-long bench-docs flame clean
+.PHONY: help setup demo dev fmt lint types layers check test bench bench-quick bench-long bench-limits bench-docs flame clean
 
 help:  ## print this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ bench-quick: setup  ## the same with less of everything, in under two minutes
 
 bench-long: setup  ## a backlog of a million jobs, with records and without
 	@$(BIN)/python -m benchmarks --only long --rounds 1
+
+bench-limits: setup  ## what limits cost that never bite, in seven rounds
+	@$(BIN)/python -m benchmarks --only limits --rounds 7
 
 bench-docs: setup  ## the last run's figures into docs/performance.md
 	@$(BIN)/python -m benchmarks --write-docs

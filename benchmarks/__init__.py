@@ -6,6 +6,7 @@
 
     backlog.py       jobs a second, and what each costs the worker and the servers
     unkept.py        the same where results are not kept
+    limits.py        what limits cost that never bite
     long.py          the same for a million jobs
     latency.py       from enqueue() to the task's first line, while nothing else happens
     delayed.py       how late delayed jobs begin, and whether one is too early

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.filling import TEXT, fill_arq, fill_jobsd
 from benchmarks.jobsd_worker import noop
 from benchmarks.processes import IncompleteError, measuring
+from jobsd.store.jobs import Jobs
 from jobsd.store.keys import base_key, records_key
 
 if TYPE_CHECKING:
@@ -36,11 +37,23 @@ async def measure_arq(ground: Ground, report: Report, jobs: int) -> None:
 
 
 async def run_jobsd(
-    ground: Ground, jobs: int, *, recording: bool = False, keep_results: bool = True
+    ground: Ground,
+    jobs: int,
+    *,
+    recording: bool = False,
+    keep_results: bool = True,
+    limits: str = "",
+    keys: int = 0,
 ) -> dict[str, float]:
-    """Return what such a backlog takes, having checked that every job of it has ended."""
+    """Return what such a backlog takes, having checked that every job of it has ended.
+
+    ``limits`` is a limits text (limits.lua) for the queue, ``keys`` how many limit keys share the jobs.
+    """
     await ground.clear()
-    await fill_jobsd(ground, (noop.job(number, TEXT) for number in range(jobs)))
+    if limits:
+        await Jobs(ground.redis).limit("default", "set", limits)
+    tasks = [noop.opts(limit_key=f"tenant-{key}") for key in range(keys)] or [noop]
+    await fill_jobsd(ground, (tasks[number % len(tasks)].job(number, TEXT) for number in range(jobs)))
     urls = {"redis_url": ground.redis_url, "database_url": ground.database_url if recording else None}
     found = await _run(ground, "jobsd_worker", jobs, **urls, keep_results=keep_results)
     base = base_key("default")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.figures import Figures
-from benchmarks.steps import LONG
+from benchmarks.steps import LIMITS, LONG
 from benchmarks.tables import Cells, tables, targets
 
 if TYPE_CHECKING:
@@ -36,11 +36,11 @@ def write(folder: Path) -> list[Path]:
         shutil.copyfile(picture, beside)
         written.append(beside)
         block += f"\n\n![Jobs a second over concurrency, and how long a job waits on an idle system]({beside.name})"
-    try:
-        more, _ = _latest(folder, LONG)
-    except NoRunError:
-        pass
-    else:
+    for measure in (LIMITS, LONG):
+        try:
+            more, _ = _latest(folder, measure)
+        except NoRunError:
+            continue
         if more["ended_at"] != run["ended_at"]:
             block += "\n\n" + "\n\n".join(_told(more))
     PAGE.write_text(put_in(PAGE.read_text("utf-8"), block), "utf-8")

@@ -108,6 +108,17 @@ LAYOUTS = {
         },
         others_beside=None,
     ),
+    "limits": Layout(
+        "Limits that never bite: a backlog of no-op jobs, one worker process, 100 at once; CPU per job",
+        "both_us",
+        {
+            **{name: _BACKLOG[name] for name in ("jobs_per_s", "worker_us", "valkey_us")},
+            "both_us": Column("both, µs", "{:.1f}".format),
+        },
+        more_is_better=False,
+        others_beside="no limit",
+        against="no limit = 1",
+    ),
     "long": Layout(
         "A long backlog of no-op jobs, one worker process; CPU per job, and memory after a twentieth and at the end",
         "jobs_per_s",

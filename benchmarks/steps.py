@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from benchmarks import backlog, delayed, enqueue, idle, imports, latency, long, memory, sleep, unkept, workers
+from benchmarks import backlog, delayed, enqueue, idle, imports, latency, limits, long, memory, sleep, unkept, workers
 from benchmarks.layouts import LAYOUTS
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Step(NamedTuple):
     within_s: float = 180.0
 
 
-LONG = "long"
+LONG, LIMITS = "long", "limits"
 
 # arq has fewer jobs in the backlog, or it would take most of the time: its rate is the same with 50,000, which
 # the long measure shows.
@@ -53,6 +53,10 @@ STEPS = [
     Step("memory", "arq", memory.measure_arq, 100_000, 100_000, once=True),
     Step("idle", "jobsd", idle.measure_jobsd, 20, 8, "seconds", once=True),
     Step("idle", "arq", idle.measure_arq, 5, 3, "seconds", once=True),
+    Step(LIMITS, limits.FREE, limits.measure_free, 50_000, 10_000),
+    Step(LIMITS, "concurrency", limits.measure_concurrency, 50_000, 10_000),
+    Step(LIMITS, "rate", limits.measure_rate, 50_000, 10_000),
+    Step(LIMITS, "limit keys", limits.measure_keys, 50_000, 10_000),
     Step(LONG, "jobsd", long.measure_jobsd, 50_000, 10_000),
     Step(LONG, "jobsd, a million", long.measure_jobsd_million, 1_000_000, 100_000, within_s=900),
     Step(LONG, "jobsd, recording", long.measure_recording, 50_000, 10_000),
@@ -60,4 +64,4 @@ STEPS = [
     Step(LONG, "arq", long.measure_arq, 50_000, 4_000),
 ]
 
-STANDARD = [measure for measure in LAYOUTS if measure != LONG]
+STANDARD = [measure for measure in LAYOUTS if measure not in {LONG, LIMITS}]

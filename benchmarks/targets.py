@@ -80,6 +80,12 @@ def _beside_one(row: str, bound: float) -> Target:
     )
 
 
+def _no_dearer(row: str) -> Target:
+    way = _ratio("limits", "both_us", row, "no limit")
+    what = f"{row} that never bites: CPU per job beside none"
+    return Target("limits", what, way, at_least=False, bound=1.05, stretch=None, form="{:.3f}x".format)
+
+
 _RECORDING, _MILLION, _MILLION_RECORDING = "jobsd, recording", "jobsd, a million", "jobsd, recording, a million"
 _WHOLE, _TENTHS, _HUNDREDTHS = "{:,.0f}".format, "{:.1f}".format, "{:.2f}".format
 _PERCENT, _FINE_PERCENT = "{:.1%}".format, "{:.2%}".format
@@ -106,6 +112,9 @@ TARGETS = [
     _beside_one("8 processes", 0.8),
     _never("workers", "2 processes", "twice", "2 processes: jobs run twice"),
     _never("workers", "8 processes", "twice", "8 processes: jobs run twice"),
+    _no_dearer("concurrency"),
+    _no_dearer("rate"),
+    _no_dearer("limit keys"),
     _flat("a million: worker's CPU per job beside 50,000", _ratio("long", "worker_us", _MILLION, "jobsd"), 1.15),
     _flat("a million: Valkey's CPU per job beside 50,000", _ratio("long", "valkey_us", _MILLION, "jobsd"), 1.15),
     _flat("a million: worker's memory, late beside early", _grown(_MILLION, "rss_late_mib", "rss_early_mib"), 1.1),

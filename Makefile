@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev fmt lint types layers check test bench bench-quick bench-long bench-limits bench-docs flame clean
+.PHONY: help setup demo dev fmt lint types layers check test mutants bench bench-quick bench-long bench-limits bench-docs flame clean
 
 help:  ## print this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ check: lint types layers  ## what CI checks before the tests, in its order
 
 test: setup  ## the test suite, on a real Valkey and a real Postgres
 	@$(BIN)/pytest
+
+mutants: setup  ## every fault that the model-based test is to see, also those that it seldom meets
+	@JOBSD_MODEL_MUTANTS=all $(BIN)/pytest tests/model/test_mutants.py
 
 bench: setup  ## how fast it is beside arq, in one run of some minutes
 	@$(BIN)/python -m benchmarks

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Self, TypeVar, cast, 
 from jobsd.clock import now_ms
 from jobsd.definition import Task, TaskCall
 from jobsd.errors import InvalidArgumentsError, InvalidOptionError, WrongLoopError
-from jobsd.following import Following
+from jobsd.following import Following, Timeout
 from jobsd.job import NO_OPTIONS, OPTION_NAMES, QUEUE_ALLOWED, JobOptions, JobRequest, is_queue_name
 from jobsd.limits_text import Limits, limits_of
 from jobsd.sending import MOST_BYTES, MOST_JOBS, Sending
@@ -54,15 +54,15 @@ class JobRef(Generic[R]):
         """Return (done, total) as the running task last told it, or None. Raises UnreachableError."""
         return await self._client.following().progress(self.queue, self.id)
 
-    async def result(self, timeout: float | None = None) -> R:  # noqa: ASYNC109 - the caller's wish in seconds, like asyncio.wait_for
+    async def result(self, timeout: Timeout = None) -> R:  # noqa: ASYNC109 - the caller's wish in seconds, like asyncio.wait_for
         """Wait until the job has ended and return what its task returned.
 
         Raises JobFailedError if it ended in the archive (JobCancelledError if somebody cancelled it),
-        JobNotFoundError if no trace of it is left, TimeoutError after ``timeout`` seconds, UnreachableError.
+        JobNotFoundError if no trace of it is left, TimeoutError after ``timeout`` (seconds, or "5s"), UnreachableError.
         """
         return await self._client.following().result(self.queue, self.id, timeout)
 
-    async def cancel(self, timeout: float | None = 10.0) -> CancelState:  # noqa: ASYNC109 - as in result
+    async def cancel(self, timeout: Timeout = 10.0) -> CancelState:  # noqa: ASYNC109 - as in result
         """Let the job run no more, and return what came of it.
 
         One that waits is archived at once. The function of one that runs is cancelled, wherever it runs, and never

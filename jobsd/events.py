@@ -37,6 +37,8 @@ class Event(StrEnum):
     PROGRESS_UNSAID = "progress.unsaid"
     JOB_LOST = "job.lost"
     JOB_RESISTED = "job.resisted"
+    RESOURCE_UNLIMITED = "resource.unlimited"
+    LIMITS_CHANGED = "limits.changed"
     LIMITS_UNREADABLE = "limits.unreadable"
     LEASE_LOST = "lease.lost"
     ENDING_REFUSED = "ending.refused"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from jobsd.addresses import masked
 from jobsd.clock import monotonic, now_ms
-from jobsd.errors import JobCancelledError, JobFailedError, JobNotFoundError, UnreachableError
+from jobsd.duration import ALLOWED as DURATION_ALLOWED
+from jobsd.duration import parse_duration
+from jobsd.errors import InvalidOptionError, JobCancelledError, JobFailedError, JobNotFoundError, UnreachableError
 from jobsd.job import CancelState, JobState
 from jobsd.store.cancels import Cancels
 from jobsd.store.codec import decode_result
@@ -16,7 +18,9 @@ from jobsd.store.looks import Looks, noted
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
+    from datetime import timedelta
 
+Timeout: TypeAlias = "float | str | timedelta | None"
 _FIRST_POLL_S = 0.005
 _LONGEST_POLL_S = 0.25
 _CANCELLED = "CancelledError"  # the type of the error that the result of a cancelled job holds
@@ -38,8 +42,9 @@ class Following:
         found = (await self._reach(self.looks.side(queue, job_id))).get("p")
         return (found[0], found[1]) if found else None
 
-    async def result(self, queue: str, job_id: str, timeout_s: float | None) -> Any:
+    async def result(self, queue: str, job_id: str, timeout: Timeout) -> Any:  # noqa: ASYNC109 - as in JobRef
         """See JobRef.result."""
+        timeout_s = _seconds(timeout)
         pauses = _Pauses(timeout_s)
         while True:
             stored = await self._reach(self.looks.result(job_id))
@@ -55,8 +60,9 @@ class Following:
                 msg = f"job {job_id} is {state} after {timeout_s:g} s"
                 raise TimeoutError(msg)
 
-    async def cancel(self, queue: str, job_id: str, timeout_s: float | None) -> CancelState:
+    async def cancel(self, queue: str, job_id: str, timeout: Timeout) -> CancelState:  # noqa: ASYNC109 - as in JobRef
         """See JobRef.cancel."""
+        timeout_s = _seconds(timeout)
         said = await self._reach(self._cancels.ask(queue, job_id))
         if said == "unknown":
             raise JobNotFoundError(job_id=job_id, queue=queue)
@@ -108,6 +114,19 @@ class Following:
             if not is_away(error):
                 raise
             raise UnreachableError(server="Redis", url=masked(self._url), cause=str(error) or repr(error)) from error
+
+
+def _seconds(timeout: object) -> float | None:
+    """Return how long to wait: a number of seconds, a duration, or None for as long as it takes."""
+    if timeout is None:
+        return None
+    if isinstance(timeout, int | float) and not isinstance(timeout, bool) and timeout >= 0:
+        return float(timeout)
+    try:
+        return parse_duration(timeout).total_seconds()
+    except ValueError:
+        allowed = f"a number of seconds, {DURATION_ALLOWED}, or None"
+        raise InvalidOptionError(option="timeout", given=timeout, allowed=allowed) from None
 
 
 class _Pauses:

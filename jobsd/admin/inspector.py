@@ -133,7 +133,7 @@ class Inspector:
         if due is not None:
             facts["due"] = _instant(due)
         if state is JobState.PENDING and (lane := lane_of(stored)):
-            facts["waits_for"] = _limits(lane)
+            facts["limited_by"] = _limits(lane)
         if error := side.get("e"):
             facts["last_error"] = f"{error[0]}: {error[1]}"
         if trace := side.get("trace"):
@@ -189,7 +189,7 @@ def _described(payload: bytes | None) -> dict[str, Any]:
 
 
 def _limits(lane: str) -> str:
-    """Say under which limits a job waits, which it does until all of them let it."""
+    """Say which limits of its own a job waits under; those of its queue come on top."""
     words = {"k": "limit key", "r": "resource"}
     return " and ".join(f"{words[limit[0]]} {limit[2:]}" for limit in lane.split(","))
 

@@ -54,6 +54,8 @@ class Maker(Protocol):
 async def serve(settings: Settings, *, redis_url: str, database_url: str | None) -> None:
     """Run a daemon until SIGTERM or SIGINT. Raises ConfigurationError or SchemaError before anything runs."""
     tasks = import_tasks(settings.tasks)
+    for name in sorted({name for task in tasks.values() for name in task.resources} - settings.resources.keys()):
+        log.warning(Event.RESOURCE_UNLIMITED, resource=name, remedy=f"say in [resources] how much there is of {name}")
 
     def make(shared: dict[str, Any], *, records: bool) -> Worker:
         worker = Worker(

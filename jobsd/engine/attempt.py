@@ -63,6 +63,11 @@ class Attempt:
         """Epoch ms by the server's clock: the instant of its answer and what has passed since."""
         return self.lease.answered_at + int((monotonic() - self.began) * 1000)
 
+    @property
+    def reason(self) -> str | None:
+        """Why it was cancelled, in words."""
+        return None if self.stop is None else self.stop.value
+
     def cancel(self, reason: Stop) -> None:
         """Cancel the function, once; the first reason counts.
 

@@ -141,7 +141,7 @@ class Endings:
         facts.pop("p", None)
         facts |= {
             "n": attempt.lease.attempt,
-            "f": facts.get("f", 0) + 1,
+            "f": facts.get("f", 0) + (not isinstance(outcome, Cancelled)),
             "e": [kind, cause],
             "outcome": _name(outcome),
             "message": cause,

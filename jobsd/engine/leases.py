@@ -155,8 +155,7 @@ class Heartbeat:
             said = self._unknown_queues if epoch is None else None  # once: another may have said otherwise since
             now = await jobs.announce(self._worker, self._facts, self._queues, said)
             if epoch is None:
-                for name, text in self._limits.items():
-                    await jobs.limit(name, "config", text)
+                await self._say_limits(jobs)
         except Exception as error:  # noqa: BLE001 - a server whose memory is full refuses it; the beats go on
             log.debug(Event.SERVICE_FAILED, service="Heartbeat", cause=repr(error))
             return None
@@ -164,6 +163,14 @@ class Heartbeat:
             log.error(Event.REDIS_EMPTIED, consequence="waiting jobs are gone; those that run go on")
             return None
         return now
+
+    async def _say_limits(self, jobs: Jobs) -> None:
+        """Configure the limits. Who came before may have said otherwise: the last one counts, not unseen."""
+        before = await jobs.looks.limits(list(self._limits))
+        for name, text in self._limits.items():
+            now = await jobs.limit(name, "config", text)
+            if before[name] not in {"", now}:
+                log.warning(Event.LIMITS_CHANGED, limits_of=name, before=before[name], now=now)
 
     async def _beat(self, jobs: Jobs) -> None:
         leases = [attempt.lease for attempt in list(self._held.values())]

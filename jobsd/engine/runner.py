@@ -159,7 +159,12 @@ class Runner:
             if not attempt.resisting:
                 attempt.resisting = True
                 task = attempt.payload.task if attempt.payload else None
-                log.warning(Event.JOB_RESISTED, job_id=attempt.lease.id, task=task, reason=str(attempt.stop))
+                log.warning(
+                    Event.JOB_RESISTED,
+                    job_id=attempt.lease.id,
+                    task=task,
+                    reason=attempt.reason,
+                )
             attempt.runs_in.cancel()
             self._loop.call_later(max(self._cancel_grace_s, _CANCEL_AGAIN_S), again)
 

@@ -295,7 +295,7 @@ class Worker:
 
     def _hand_back(self, attempt: Attempt) -> None:
         """Write the end of a job whose function resists: this process is about to end, and with it the function."""
-        log.warning(Event.JOB_RESISTED, job_id=attempt.lease.id, reason=str(attempt.stop))
+        log.warning(Event.JOB_RESISTED, job_id=attempt.lease.id, reason=attempt.reason)
         self._end_as(attempt, stopped_outcome(attempt, asyncio.CancelledError()) or Interrupted())
 
     async def _close(self) -> None:

@@ -60,6 +60,11 @@ async def short(ctx: Context, n: int) -> int:
     return n
 
 
+@task("charges", resources="stripe")
+async def charges(ctx: Context, n: int) -> int:
+    return n
+
+
 @task("tell_start")
 async def tell_start(ctx: Context, n: int) -> int:
     """Say when it was claimed, by the server's clock: the mark of its lease has it."""

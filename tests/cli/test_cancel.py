@@ -106,7 +106,7 @@ async def test_a_job_in_a_lane_is_shown_with_what_it_waits_for(hall) -> None:
     reference = await hall.client.enqueue("waits", _limit_key="acme", _resources=["stripe"])
     await until(lambda: _is_in_a_lane(hall, reference.id))
     lines = (await run("jobs", "show", reference.id)).stdout.splitlines()
-    assert "waits for  limit key acme and resource stripe" in [line.strip() for line in lines]
+    assert "limited by  limit key acme and resource stripe" in [line.strip() for line in lines]
     assert [line for line in lines if line.startswith("due")]
     assert (await run("jobs", "cancel", reference.id)).exit_code == 0
     release.set()

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from jobsd import CancelState, Client, JobState
-from jobsd.errors import JobCancelledError, JobFailedError, JobNotFoundError, UnreachableError, WrongLoopError
+from jobsd.errors import (
+    InvalidOptionError,
+    JobCancelledError,
+    JobFailedError,
+    JobNotFoundError,
+    UnreachableError,
+    WrongLoopError,
+)
 from tests.client.a_worker import AWorker
 from tests.client.proxy import Proxy
 from tests.client.refusing import RefusingProxy
@@ -184,3 +191,14 @@ async def test_a_client_of_another_loop_is_told_so(client: Client) -> None:
     reference = await client.enqueue("add")
     with pytest.raises(WrongLoopError):
         await asyncio.to_thread(asyncio.run, reference.cancel())
+
+
+@pytest.mark.parametrize("timeout", ["soon", -1, True, object()], ids=repr)
+async def test_a_timeout_that_is_none_is_refused_before_anything_is_asked(client: Client, timeout: Any) -> None:  # noqa: ASYNC109 - what is given
+    reference = await client.enqueue("anything")
+    with pytest.raises(InvalidOptionError, match="timeout"):
+        await reference.cancel(timeout)
+    with pytest.raises(InvalidOptionError, match="timeout"):
+        await reference.result(timeout)
+    assert await reference.status() is JobState.PENDING
+    assert await reference.cancel("5s") is CancelState.CANCELLED

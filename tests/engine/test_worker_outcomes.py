@@ -141,7 +141,7 @@ async def test_a_function_that_resists_keeps_its_slot_and_its_lease_and_no_other
     reference = await hall.client.enqueue("resists")
     await until(lambda: said(caplog, "job.resisted"))
     (line,) = said(caplog, "job.resisted")
-    assert (line.job_id, line.task, line.reason) == (reference.id, "resists", "Stop.TIMEOUT")
+    assert (line.job_id, line.task, line.reason) == (reference.id, "resists", "timeout")
     lease_end = await hall.redis.zscore(f"{BASE}:active", reference.id)
     assert worker.free_slots == worker.options.concurrency - 1
     await until(lambda: _is_beyond(hall, reference.id, lease_end + 1000))  # prolonged for more than a whole lease

@@ -1,8 +1,8 @@
 """Two ways to the same picture: what Redis holds, and what it should hold for what the reference says.
 
 Both are dictionaries of key -> contents, of every key there is. Left out is what is only a hint: the score of a job
-that runs; the tokens and watches; and whether a job that is due waits in a lane, and whose turn is next. Those have laws
-of their own. A key that is to end by itself is seen to do so.
+that runs; the tokens and watches; and whether a job that is due waits in a lane, and whose turn is next. Those have
+laws of their own. A key that is to end by itself is seen to do so.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Book(NamedTuple):
 # --- what there should be -------------------------------------------------------------------------------
 
 
-def owned(reference: Reference, book: Book, actual: Picture) -> Picture:
+def owned(reference: Reference, book: Book, actual: Picture) -> Picture:  # noqa: C901 - one kind of key after the other
     """Return every key that has an owner, with its contents. Of starts, there may be only those that still count."""
     picture: Picture = {}
     kept_starts = {place: actual.get(_key_of_starts(*place), []) for place in reference.limits.starts}

@@ -107,8 +107,8 @@ def turns_broken_by(
         goes_on = free and len(leases) < most and not is_paused(sight, queue) and not opens_at(sight, quota, now)
         with_room = [lane for lane in stand if not room_of_lane_at(sight, queue, lane, now)]
         for lane in with_room if goes_on and not put_back else ():
-            if lane not in next_turns:
-                yield f"{lane} of {queue} has room, and no turn: {closed_of(sight, queue)}"
+            if now < closed_of(sight, queue).get(lane, 0) < NEVER:
+                yield f"{lane} of {queue} has room, and is closed: {closed_of(sight, queue)}"
         for lane in turns:
             if lane not in with_room or lane in served or _first(stood[lane]) != _first(stand[lane]):
                 continue

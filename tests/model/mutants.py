@@ -13,7 +13,7 @@ LIMITS_CONFIG = "redis.call('HGET', state, 'limits-config:' .. name)"
 NO_ROOM = "    if noted >= limit.count then\n      return"
 LEFT_OVER = "if room.left > 0 and room.limit.running then open_behind(queue.base, room.name, room.left) end"
 RETURNED = "redis.call('HDEL', shard .. ':cancels', unpack(forgotten))"
-CANCEL_TOKEN = "if redis.call('LLEN', told) == 0 then redis.call('RPUSH', told, '1') end"
+TELLS = "if redis.call('LLEN', told) == 0 then redis.call('RPUSH', told, '1') end"
 
 JOBS = {
     "finish takes any mark": ("if marks[i] ~= ARGV[at + 2] or", "if"),
@@ -33,7 +33,10 @@ JOBS = {
     "finish forgets the side": ("redis.call('HDEL', base .. ':side', unpack(own.gone))", ""),
     "finish records what it refused": ("answers[i] = 's'", "answers[i] = 's'" + RECORD),
     "finish wakes nobody for a job that waits": ("own.waiting = true", ""),
-    "enqueue writes before it knows whether the id is taken": (f"if {TAKEN} then", f"local was = {TAKEN} {SET} if was then"),
+    "enqueue writes before it knows whether the id is taken": (
+        f"if {TAKEN} then",
+        f"local was = {TAKEN} {SET} if was then",
+    ),
     "enqueue tells nobody of a delayed job": ("or is_news(shard, base, soonest, now)", ""),
     "enqueue does not remember its number": ("'SET', sender, ARGV[2]", "'SET', sender, 0"),
     "enqueue stores the jobs of a number twice": ("if number == last then return answered end", ""),
@@ -85,10 +88,12 @@ LIMITS = {
     "a lane's room is not used up": ("room.left = room.left - #line / 2", "room.left = room.left"),
     "a lane that a job joins has no turn": ("    take_turn(base, lane)\n  end\nend\n\n-- Put", "  end\nend\n\n-- Put"),
     "room that was not taken is left to nobody": (LEFT_OVER, ""),
-    "an emptied lane keeps its turn": ("local had_turn = redis.call('ZREM', base .. ':turns', lane) == 1", "local had_turn"),
+    "an emptied lane keeps its turn": (
+        "local had_turn = redis.call('ZREM', base .. ':turns', lane) == 1",
+        "local had_turn",
+    ),
     "an emptied lane stays closed": ("  redis.call('ZREM', base .. ':closed', lane)\n  for", "  for"),
     "an emptied lane leaves its turn to nobody": ("if had_turn then open_behind(base, limit, 1) end", ""),
-    "what is put back knows no lane": ("lane and LANED or due, id)\n  if lane then", "due, id)\n  if false then"),
     "limit opens no lane": (f"if {NAMED} then open_lane(base, lane) end", ""),
     "limit opens the lanes of its own name only": (NAMED, "KEYS[2] or lane == ARGV[1]"),
     "limit wakes nobody": ("    end\n    wake(base)\n  end\nend\nreturn now", "    end\n  end\nend\nreturn now"),
@@ -107,7 +112,7 @@ CANCELS = {
     "finish does not forget what was asked": (RETURNED, ""),
     "recover gives back what was to be cancelled": ("local cancelled = asked and", "local cancelled = false and"),
     "told takes any mark": ("if not asked or string.match(asked, '^%a+ (.*)$') ~= ARGV[2] then", "if not asked then"),
-    "cancel tells no worker": (CANCEL_TOKEN, ""),
+    "cancel tells no worker": (TELLS, ""),
     "cancel asks twice": ("if asked then return string.match(asked, '^%a+') end", ""),
     "cancel leaves a job in its lane": ("leave_lane(base, lane, id)  -- also", "-- also"),
     "cancel leaves a job among the retries": ("redis.call('ZREM', base .. ':retry', id)\n", ""),
@@ -119,23 +124,38 @@ CANCELS = {
 
 KEYS = {
     "finish keeps the unique key": ("if unique[held] and not GOES_ON[move] then", "if false then"),
-    "finish ends the unique key of a job that goes on": ("if unique[held] and not GOES_ON[move] then", "if unique[held] then"),
+    "finish ends the unique key of a job that goes on": (
+        "if unique[held] and not GOES_ON[move] then",
+        "if unique[held] then",
+    ),
     "recover keeps the unique key": ("if gone then unlock(how.shard, limits, id) end", ""),
-    "a job ends the unique key of another": ("if holder and string.match(holder, ' (.+)$') == id then", "if holder then"),
+    "a job ends the unique key of another": (
+        "if holder and string.match(holder, ' (.+)$') == id then",
+        "if holder then",
+    ),
     "a job shuts another": ("redis.call('HGET', shard .. ':open:' .. digest, 'id') == id then", "true then"),
     "claim leaves a job open": ("if limits ~= lane then shut(desk.shard, limits, id) end", ""),
     "debounce keeps the first call": ("redis.call('SET', 'arq:job:' .. open[2], job.payload)", ""),
     "debounce keeps the first time": ("move(open[1], open[2], due, before)", ""),
     "debounce leaves a job in its lane": ("if limits and lane_of(limits) then leave_lane", "if false then leave_lane"),
     "aggregate takes in more than its size": ("local fits = total <= most and", "local fits ="),
-    "aggregate takes in more than its bytes": ("local fits = total <= most and length + #more <= bytes", "local fits = total <= most"),
+    "aggregate takes in more than its bytes": (
+        "local fits = total <= most and length + #more <= bytes",
+        "local fits = total <= most",
+    ),
     "aggregate keeps a full job open": ("        due = now\n        redis.call('DEL', key)\n", "        due = now\n"),
-    "aggregate lets a full job wait": ("        due = now\n        redis.call('DEL', key)\n", "        redis.call('DEL', key)\n"),
+    "aggregate lets a full job wait": (
+        "        due = now\n        redis.call('DEL', key)\n",
+        "        redis.call('DEL', key)\n",
+    ),
     "aggregate forgets how many there are": ("if total < most then redis.call('HSET', key, 'items', total) end", ""),
     "aggregate passes over the longest delay": ("math.min(now + grace, tonumber(open[4]) + delay)", "now + grace"),
     "aggregate leaves a bracket behind": ("length - 3, more", "length - 2, more"),
     "aggregate delays what is due": ("if score > now then move", "if true then move"),
-    "throttle lets a second call through": ("elseif holder and (kind == 't=' or", "elseif holder and (kind ~= 't=' and"),
+    "throttle lets a second call through": (
+        "elseif holder and (kind == 't=' or",
+        "elseif holder and (kind ~= 't=' and",
+    ),
     "a unique key is not noted": ("if key then redis.call('SET', key, base .. ' ' .. job.id, 'PX', ms) end", ""),
     "rerun runs a job beside the holder of its key": (" == 1 then return 2 end", " == 2 then return 2 end"),
     "rerun does not take its key": ("  redis.call('SET', key, base .. ' ' .. id, 'PX', ms)\n", ""),
@@ -143,3 +163,27 @@ KEYS = {
 }
 
 MUTANTS = JOBS | LIMITS | CANCELS | KEYS
+
+SELDOM = frozenset(
+    {
+        "a job ends the unique key of another",
+        "a lane that was served stays in front",
+        "a rate opens a millisecond late",
+        "a rate passes over a start at the edge of its window",
+        "aggregate passes over the longest delay",
+        "an emptied lane leaves its turn to nobody",
+        "cancel leaves a job among the retries",
+        "claim passes over a pause",
+        "claim takes a delayed copy for a call",
+        "finish tells nobody that a queue has room",
+        "limit opens the lanes of its own name only",
+        "no start of a queue is noted",
+        "pause takes a paused queue for a running one",
+        "recover keeps the unique key",
+        "release forgets the parked",
+        "release gives back what is not parked",
+        "room that was not taken is left to nobody",
+        "what is kept of a limit is taken away",
+    }
+)
+"""Seen only after a hundred examples or more, if at all: `make mutants` tries these too."""

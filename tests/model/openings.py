@@ -46,7 +46,7 @@ def opening(sight: Sight, quota: Quota, now: int, *, with_leases: bool = True) -
 
 def opens_at(sight: Sight, quota: Quota, now: int) -> int:
     """Return when the queue's own limits, and this worker's, let a job start: 0 if they do now."""
-    most, opens, closes = quota.gate.split(":") if quota.gate else ("", "", "")
+    _, opens, closes = quota.gate.split(":") if quota.gate else ("", "", "")
     if opens and now < int(opens):
         return int(opens)
     if closes and now >= int(closes):

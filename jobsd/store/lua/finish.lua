@@ -115,7 +115,8 @@ for _, i in ipairs(ended) do
   local q, id, move, due, data = tonumber(ARGV[at]) + 1, ARGV[at + 1], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5]
   local base, own = KEYS[q], per_queue[q]
   if move == 'A' then
-    own.failed, own.processed = own.failed + 1, own.processed + 1
+    own.processed = own.processed + 1
+    if not string.find(data, '"outcome":"cancelled"', 1, true) then own.failed = own.failed + 1 end
     archive(base, id, redis.call('GET', 'arq:job:' .. id), data, now)
     redis.call('ZREM', base, id)
     if ARGV[at + 6] ~= '' and tonumber(due) > 0 then redis.call('SET', 'arq:result:' .. id, ARGV[at + 6], 'PX', due) end

@@ -22,7 +22,8 @@ COPY tasks ./tasks
 ENV PATH=/opt/jobsd/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
-    EXPORT_DIR=/data/exports
+    EXPORT_DIR=/data/exports \
+    JOBSD_STATE=/data
 USER jobsd
 VOLUME /data
 STOPSIGNAL SIGTERM

@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev fmt lint types layers check test mutants bench bench-quick bench-long bench-limits bench-docs flame clean
+.PHONY: help setup demo dev fmt lint types layers check test mutants bench bench-quick bench-long bench-limits bench-hog bench-docs flame clean
 
 help:  ## print this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,7 +35,7 @@ lint: setup  ## ruff: format and rules
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 
-types: setup  ## basedpyright, strict, over jobsd/ and tasks/
+types: setup  ## basedpyright, strict, over jobsd/, tasks/ and the calls that must pass
 	@$(BIN)/basedpyright --level error
 
 layers: setup  ## import contracts between the floors
@@ -60,6 +60,9 @@ bench-long: setup  ## a backlog of a million jobs, with records and without
 
 bench-limits: setup  ## what limits cost that never bite, in seven rounds
 	@$(BIN)/python -m benchmarks --only limits --rounds 7
+
+bench-hog: setup  ## what others feel of a job that takes a CPU, in five rounds
+	@$(BIN)/python -m benchmarks --only hog --rounds 5
 
 bench-docs: setup  ## the last run's figures into docs/performance.md
 	@$(BIN)/python -m benchmarks --write-docs

@@ -119,6 +119,14 @@ LAYOUTS = {
         others_beside="no limit",
         against="no limit = 1",
     ),
+    "hog": Layout(
+        "1,000 no-op jobs a second beside one that takes a CPU: from enqueue() to the task's first line",
+        "p99_ms",
+        {**_LATENCY, "killed_late_ms": Column("killed after its timeout, ms", "{:.0f}".format)},
+        more_is_better=False,
+        others_beside="the hog outside of jobsd",
+        against="outside = 1",
+    ),
     "long": Layout(
         "A long backlog of no-op jobs, one worker process; CPU per job, and memory after a twentieth and at the end",
         "jobs_per_s",

@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from benchmarks import backlog, delayed, enqueue, idle, imports, latency, limits, long, memory, sleep, unkept, workers
+from benchmarks import (
+    backlog,
+    delayed,
+    enqueue,
+    hog,
+    idle,
+    imports,
+    latency,
+    limits,
+    long,
+    memory,
+    sleep,
+    unkept,
+    workers,
+)
 from benchmarks.layouts import LAYOUTS
 
 if TYPE_CHECKING:
@@ -30,7 +44,7 @@ class Step(NamedTuple):
     within_s: float = 180.0
 
 
-LONG, LIMITS = "long", "limits"
+LONG, LIMITS, HOG = "long", "limits", "hog"
 
 # arq has fewer jobs in the backlog, or it would take most of the time: its rate is the same with 50,000, which
 # the long measure shows.
@@ -57,6 +71,9 @@ STEPS = [
     Step(LIMITS, "concurrency", limits.measure_concurrency, 50_000, 10_000),
     Step(LIMITS, "rate", limits.measure_rate, 50_000, 10_000),
     Step(LIMITS, "limit keys", limits.measure_keys, 50_000, 10_000),
+    Step(HOG, hog.OUTSIDE, hog.measure_outside, 10, 4, "seconds"),
+    Step(HOG, "in a child process", hog.measure_child, 10, 4, "seconds"),
+    Step(HOG, "in a thread", hog.measure_thread, 10, 4, "seconds"),
     Step(LONG, "jobsd", long.measure_jobsd, 50_000, 10_000),
     Step(LONG, "jobsd, a million", long.measure_jobsd_million, 1_000_000, 100_000, within_s=900),
     Step(LONG, "jobsd, recording", long.measure_recording, 50_000, 10_000),
@@ -64,4 +81,4 @@ STEPS = [
     Step(LONG, "arq", long.measure_arq, 50_000, 4_000),
 ]
 
-STANDARD = [measure for measure in LAYOUTS if measure not in {LONG, LIMITS}]
+STANDARD = [measure for measure in LAYOUTS if measure not in {LONG, LIMITS, HOG}]

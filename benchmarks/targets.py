@@ -86,6 +86,17 @@ def _no_dearer(row: str) -> Target:
     return Target("limits", what, way, at_least=False, bound=1.05, stretch=None, form="{:.3f}x".format)
 
 
+def _later(row: str, bound: float) -> Target:
+    """How much later than beside the same computation outside of jobsd, in each round."""
+
+    def found(figures: Figures) -> ByRound:
+        outside, inside = (figures.by_round("hog", name, "p99_ms") for name in ("the hog outside of jobsd", row))
+        return {number: inside[number] - outside[number] for number in inside.keys() & outside.keys()}
+
+    what = f"a CPU-bound job {row}: p99 of the others, ms more than beside one outside"
+    return Target("hog", what, found, at_least=False, bound=bound, stretch=None, form="{:.1f}".format)
+
+
 _RECORDING, _MILLION, _MILLION_RECORDING = "jobsd, recording", "jobsd, a million", "jobsd, recording, a million"
 _WHOLE, _TENTHS, _HUNDREDTHS = "{:,.0f}".format, "{:.1f}".format, "{:.2f}".format
 _PERCENT, _FINE_PERCENT = "{:.1%}".format, "{:.2%}".format
@@ -115,6 +126,16 @@ TARGETS = [
     _no_dearer("concurrency"),
     _no_dearer("rate"),
     _no_dearer("limit keys"),
+    _later("in a child process", 5),
+    _most(
+        "hog",
+        "in a child process",
+        "killed_late_ms",
+        "a CPU-bound job: killed after its timeout, ms",
+        1000,
+        None,
+        _WHOLE,
+    ),
     _flat("a million: worker's CPU per job beside 50,000", _ratio("long", "worker_us", _MILLION, "jobsd"), 1.15),
     _flat("a million: Valkey's CPU per job beside 50,000", _ratio("long", "valkey_us", _MILLION, "jobsd"), 1.15),
     _flat("a million: worker's memory, late beside early", _grown(_MILLION, "rss_late_mib", "rss_early_mib"), 1.1),

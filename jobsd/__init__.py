@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from jobsd.aggregation import Aggregate, aggregate
     from jobsd.ambient import enqueue, enqueue_many
     from jobsd.client import Client, JobRef
-    from jobsd.context import Context
+    from jobsd.context import Context, PlainContext
     from jobsd.definition import Task, task
     from jobsd.delays import exponential, fixed, linear
     from jobsd.engine.arq_worker import Worker
     from jobsd.errors import JobsdError
+    from jobsd.headers import carry, request_id, traceparent, tracestate
+    from jobsd.hooks import Dependency, Opened, around_enqueue, around_run, dependency
     from jobsd.job import CancelState, JobRequest, JobState
     from jobsd.outcome import Drop, Retry, SkipRetry, Snooze
 
@@ -34,23 +36,33 @@ _HOMES = {
     "CancelState": "job",
     "Client": "client",
     "Context": "context",
+    "Dependency": "hooks",
     "Drop": "outcome",
     "JobRef": "client",
     "JobRequest": "job",
     "JobState": "job",
     "JobsdError": "errors",
+    "Opened": "hooks",
+    "PlainContext": "context",
     "Retry": "outcome",
     "SkipRetry": "outcome",
     "Snooze": "outcome",
     "Task": "definition",
     "Worker": "engine.arq_worker",
     "aggregate": "aggregation",
+    "around_enqueue": "hooks",
+    "around_run": "hooks",
+    "carry": "headers",
+    "dependency": "hooks",
     "enqueue": "ambient",
     "enqueue_many": "ambient",
     "exponential": "delays",
     "fixed": "delays",
     "linear": "delays",
+    "request_id": "headers",
     "task": "definition",
+    "traceparent": "headers",
+    "tracestate": "headers",
 }
 
 __all__ = [
@@ -58,23 +70,33 @@ __all__ = [
     "CancelState",
     "Client",
     "Context",
+    "Dependency",
     "Drop",
     "JobRef",
     "JobRequest",
     "JobState",
     "JobsdError",
+    "Opened",
+    "PlainContext",
     "Retry",
     "SkipRetry",
     "Snooze",
     "Task",
     "Worker",
     "aggregate",
+    "around_enqueue",
+    "around_run",
+    "carry",
+    "dependency",
     "enqueue",
     "enqueue_many",
     "exponential",
     "fixed",
     "linear",
+    "request_id",
     "task",
+    "traceparent",
+    "tracestate",
 ]
 
 

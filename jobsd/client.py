@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import difflib
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, cast
 
 from jobsd.clock import now_ms
+from jobsd.convoy import Convoy, in_convoys
 from jobsd.definition import Task, TaskCall
+from jobsd.enqueueable import R_co
 from jobsd.errors import InvalidArgumentsError, InvalidOptionError, WrongLoopError
 from jobsd.following import Following, Timeout
+from jobsd.headers import collect
+from jobsd.hooks import enqueue_hooks, enqueue_through
 from jobsd.job import NO_OPTIONS, OPTION_NAMES, QUEUE_ALLOWED, JobOptions, JobRequest, is_queue_name
 from jobsd.limits_text import Limits, limits_of
 from jobsd.sending import MOST_BYTES, MOST_JOBS, Sending
@@ -21,17 +25,15 @@ from jobsd.store.ids import incarnation_of, new_id
 from jobsd.store.jobs import NewJob
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterable, Iterable
+    from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Sequence
     from types import TracebackType
 
+    from jobsd.enqueueable import Enqueueable, P, R, TaskName
     from jobsd.job import CancelState, JobState
     from jobsd.sending import Stored
 
-P = ParamSpec("P")
-R = TypeVar("R")
 
-
-class JobRef(Generic[R]):
+class JobRef(Generic[R_co]):
     """What ``enqueue`` returns: the job's id, and the way to its state and result."""
 
     __slots__ = ("_client", "duplicate", "id", "queue")
@@ -54,7 +56,7 @@ class JobRef(Generic[R]):
         """Return (done, total) as the running task last told it, or None. Raises UnreachableError."""
         return await self._client.following().progress(self.queue, self.id)
 
-    async def result(self, timeout: Timeout = None) -> R:  # noqa: ASYNC109 - the caller's wish in seconds, like asyncio.wait_for
+    async def result(self, timeout: Timeout = None) -> R_co:  # noqa: ASYNC109 - the caller's wish in seconds, like asyncio.wait_for
         """Wait until the job has ended and return what its task returned.
 
         Raises JobFailedError if it ended in the archive (JobCancelledError if somebody cancelled it),
@@ -75,6 +77,17 @@ class JobRef(Generic[R]):
         return f"<job {self.id} in {self.queue!r}{', duplicate' if self.duplicate else ''}>"
 
 
+class Captor(Protocol):
+    """Takes jobs in the place of Redis, where a test captures them (jobsd.testing)."""
+
+    def captures(self) -> bool: ...
+    def made(self, request: JobRequest[Any], job: NewJob) -> None: ...
+    def take(self, jobs: Sequence[NewJob]) -> list[JobRef[Any]] | None: ...
+
+
+captor: Captor | None = None
+
+
 class Client:
     """Enqueues jobs into the Redis or Valkey at ``url``.
 
@@ -88,23 +101,17 @@ class Client:
         self._following = Following(url, shard=shard)
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    @overload
-    async def enqueue(self, task: Task[P, R] | TaskCall[P, R], /, *args: P.args, **kwargs: P.kwargs) -> JobRef[R]: ...
-    @overload
-    async def enqueue(self, task: JobRequest[R], /) -> JobRef[R]: ...
-    @overload
-    async def enqueue(self, task: str, /, *args: Any, **kwargs: Any) -> JobRef[Any]: ...
-    async def enqueue(self, task: Any, /, *args: Any, **kwargs: Any) -> JobRef[Any]:
+    async def enqueue(self, task: Enqueueable[P, R] | TaskName[P], /, *args: P.args, **kwargs: P.kwargs) -> JobRef[R]:
         """Store one call of ``task`` and return its reference; a worker can see the job at once.
 
         ``task`` is a task, a task with options (``task.opts(delay="5m")``), a job made before
         (``task.job(…)``), or a task's name; by name, options are keywords with an underscore (``_delay="5m"``).
 
-        Raises EnqueueError (nothing was stored) or UnreachableError (it may have been).
+        Raises EnqueueError (nothing was stored), UnreachableError (it may have been), or what a hook raises.
         """
-        job = self._encode(_request(task, args, kwargs))
-        self._own_loop()
-        return self._reference(job, await self._sending.store(job))
+        if enqueue_hooks:
+            return await enqueue_through(_request(task, args, kwargs), self._store)
+        return await self._store(_request(task, args, kwargs))
 
     async def enqueue_many(self, jobs: Iterable[JobRequest[R]] | AsyncIterable[JobRequest[R]]) -> list[JobRef[R]]:
         """Store jobs (``task.job(…)``), 1,000 a round trip, and return their references in order.
@@ -112,13 +119,15 @@ class Client:
         Each thousand is stored whole or not at all; an error names no job of an earlier thousand.
         """
         self._own_loop()
+        if enqueue_hooks:
+            return await in_convoys(_each(jobs), self._convoy)
         references: list[JobRef[R]] = []
         under_way: asyncio.Task[list[JobRef[R]]] | None = None
         chunk: list[NewJob] = []
         size = 0
         try:
             async for request in _each(jobs):
-                job = self._encode(_ready(request))
+                job = self._encode(request)
                 chunk.append(job)
                 size += len(job.payload)
                 if len(chunk) == MOST_JOBS or size > MOST_BYTES:
@@ -155,6 +164,16 @@ class Client:
     ) -> None:
         await self.close()
 
+    async def _store(self, request: JobRequest[Any]) -> JobRef[Any]:
+        job = self._encode(request)
+        if captor is not None and (taken := captor.take([job])) is not None:
+            return taken[0]
+        self._own_loop()
+        return self._reference(job, await self._sending.store(job))
+
+    def _convoy(self) -> Convoy[NewJob]:
+        return Convoy(self._encode, self._store_chunk, most=MOST_JOBS, most_bytes=MOST_BYTES)
+
     def _encode(self, request: JobRequest[Any]) -> NewJob:
         options = request.options
         if not is_queue_name(request.queue):
@@ -174,10 +193,14 @@ class Client:
             enqueued_at=now_ms(),
             options=options.to_wire(),
             limits=limits,
+            headers=collect(request.headers, task=request.task),
             args_last=joins,
             limit_bytes=self._limit,
         )
-        return NewJob(request.queue, options.id or fresh, when, payload)
+        job = NewJob(request.queue, options.id or fresh, when, payload)
+        if captor is not None:
+            captor.made(request, job)
+        return job
 
     def _limits(self, request: JobRequest[Any]) -> Limits:
         try:
@@ -191,11 +214,15 @@ class Client:
         return JobRef(self, stored.id, stored.queue, duplicate=not stored.joined)
 
     async def _store_chunk(self, chunk: list[NewJob]) -> list[JobRef[Any]]:
+        if captor is not None and (taken := captor.take(chunk)) is not None:
+            return taken
         pairs = zip(chunk, await self._sending.store_together(chunk), strict=True)
         return [self._reference(job, stored) for job, stored in pairs]
 
     def _own_loop(self) -> None:
         """See that the client is used in one loop: its connections live and die with the first."""
+        if captor is not None and captor.captures():
+            return  # it has no connections then
         loop = asyncio.get_running_loop()
         if self._loop is None:
             self._loop = loop
@@ -203,13 +230,13 @@ class Client:
             raise WrongLoopError
 
 
-async def _each(jobs: Any) -> AsyncGenerator[Any]:
+async def _each(jobs: Any) -> AsyncGenerator[JobRequest[Any]]:
     if hasattr(jobs, "__aiter__"):
         async for job in jobs:
-            yield job
+            yield _ready(job)
     else:
         for job in jobs:
-            yield job
+            yield _ready(job)
 
 
 def _request(task: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> JobRequest[Any]:

@@ -11,10 +11,13 @@ from datetime import UTC, datetime
 
 monotonic = time.monotonic
 
+ahead_ms = 0
+"""How far a test has moved the clock (jobsd.testing); ``monotonic`` goes on as it does."""
+
 
 def now_ms() -> int:
     """Return the wall clock in epoch milliseconds."""
-    return time.time_ns() // 1_000_000
+    return time.time_ns() // 1_000_000 + ahead_ms
 
 
 def utc_from_ms(ms: int) -> datetime:

@@ -1,38 +1,55 @@
-"""What a running task is handed: arq's ``ctx`` dictionary, with attributes."""
+"""What a running task is handed: arq's ``ctx`` dictionary, with attributes.
+
+An async function is handed a Context, a plain one a PlainContext: the same facts, with calls that block.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from jobsd.clock import monotonic, utc_from_ms
-from jobsd.errors import NotConfiguredError
+from jobsd.errors import DependencyError, NotConfiguredError
 from jobsd.events import Event
+from jobsd.hooks import overrides
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping
+
     import structlog
 
     from jobsd.client import Client, JobRef
+    from jobsd.enqueueable import Enqueueable, P, R, TaskName
+    from jobsd.hooks import Dependency, Opened
     from jobsd.store.jobs import Jobs, Lease
 
-_PROGRESS_EVERY_S = 0.2
+T = TypeVar("T")
 
 
-class Context(dict[str, Any]):
-    """The worker's dictionary (start hooks put pools and clients there) and the facts of this attempt.
+class Facts(dict[str, Any]):
+    """The worker's dictionary (what its tasks share) and the facts of this attempt.
 
     As in arq: ``ctx["job_id"]``, ``ctx["job_try"]``, ``ctx["enqueue_time"]``, ``ctx["score"]``.
     """
 
-    __slots__ = ("_jobs", "_lease", "_progress_at", "_whole", "task")
+    __slots__ = ("_dependencies", "_headers", "_lease", "task")
 
-    def __init__(self, shared: dict[str, Any], jobs: Jobs, lease: Lease, task: str, enqueued_at: int) -> None:
+    def __init__(
+        self,
+        shared: dict[str, Any],
+        lease: Lease,
+        task: str,
+        enqueued_at: int,
+        *,
+        headers: dict[str, Any] | None = None,
+        dependencies: Opened | None = None,
+    ) -> None:
         super().__init__(
             shared, job_id=lease.id, job_try=lease.attempt, enqueue_time=utc_from_ms(enqueued_at), score=lease.due
         )
-        self._jobs = jobs
         self._lease = lease
-        self._progress_at = 0.0
-        self._whole = False
+        self._headers = headers
+        self._dependencies = dependencies
         self.task = task
 
     @property
@@ -54,11 +71,50 @@ class Context(dict[str, Any]):
         return self._lease.mark
 
     @property
+    def headers(self) -> Mapping[str, Any]:
+        """What travelled beside the arguments: trace context, request id, what was carried or put there by hooks."""
+        return MappingProxyType(self._headers or {})
+
+    def use(self, dependency: Dependency[T]) -> T:
+        """Return the value of a dependency, which was opened when this process started.
+
+        Raises DependencyError if it could not be, with the cause: the job fails and is retried, while the worker goes
+        on trying.
+        """
+        if self._dependencies is not None:
+            return self._dependencies.use(dependency)
+        if dependency in overrides:
+            return overrides[dependency]
+        raise DependencyError(dependency=dependency.name, cause="this context is not of a worker")
+
+    @property
     def log(self) -> structlog.stdlib.BoundLogger:
         """The logger, bound to this job."""
         from jobsd.logger import log  # noqa: PLC0415 - a service that only shares the tasks' module has no structlog
 
         return log.bind(job_id=self.job_id, task=self.task, queue=self.queue, attempt=self.attempt)
+
+
+class Context(Facts):
+    """What an async function is handed."""
+
+    __slots__ = ("_jobs", "_progress_at", "_whole")
+
+    def __init__(
+        self,
+        shared: dict[str, Any],
+        jobs: Jobs,
+        lease: Lease,
+        task: str,
+        enqueued_at: int,
+        *,
+        headers: dict[str, Any] | None = None,
+        dependencies: Opened | None = None,
+    ) -> None:
+        super().__init__(shared, lease, task, enqueued_at, headers=headers, dependencies=dependencies)
+        self._jobs = jobs
+        self._progress_at = 0.0
+        self._whole = False
 
     @property
     def redis(self) -> Any:
@@ -72,21 +128,77 @@ class Context(dict[str, Any]):
             raise NotConfiguredError(what="Postgres", ways="set JOBSD_DATABASE_URL for the daemon")
         return self["db"]
 
-    async def enqueue(self, task: Any, /, *args: Any, **kwargs: Any) -> JobRef[Any]:
+    async def enqueue(self, task: Enqueueable[P, R] | TaskName[P], /, *args: P.args, **kwargs: P.kwargs) -> JobRef[R]:
         """Enqueue another job; see Client.enqueue."""
         client: Client = self["client"]
         return await client.enqueue(task, *args, **kwargs)
+
+    def progress_is_due(self, done: int, total: int) -> bool:
+        """Say whether ``progress`` would write this."""
+        return monotonic() - self._progress_at >= self._jobs.progress_every_s or (done == total and not self._whole)
 
     async def progress(self, done: int, total: int) -> None:
         """Publish how far the job is. Written at most five times a second, and at the end.
 
         It is information: when Redis does not take it, the job goes on.
         """
-        now = monotonic()
-        if now - self._progress_at < _PROGRESS_EVERY_S and (done != total or self._whole):
+        if not self.progress_is_due(done, total):
             return
-        self._progress_at, self._whole = now, done == total
+        self._progress_at, self._whole = monotonic(), done == total
         try:
             await self._jobs.progress(self._lease, done, total)
         except Exception as error:  # noqa: BLE001 - see above
             self.log.debug(Event.PROGRESS_UNSAID, cause=repr(error))
+
+
+class PlainContext(Facts):
+    """What a plain function is handed, in its thread or child process."""
+
+    __slots__ = ("_context", "_stopping", "_wait")
+
+    def __init__(
+        self,
+        context: Context,
+        *,
+        wait: Callable[[Coroutine[Any, Any, Any]], Any],
+        stopping: Callable[[], bool],
+    ) -> None:
+        self.update(context)
+        self._lease = context._lease  # noqa: SLF001 - two halves of one thing
+        self._headers = context._headers  # noqa: SLF001
+        self._dependencies = context._dependencies  # noqa: SLF001
+        self.task = context.task
+        self._context = context
+        self._wait = wait
+        self._stopping = stopping
+
+    @property
+    def redis(self) -> Any:
+        """The worker's Redis client; its calls go through ``wait``."""
+        return self._context.redis
+
+    @property
+    def db(self) -> Any:
+        """The Postgres pool, as in Context; its calls go through ``wait``. Raises NotConfiguredError."""
+        return self._context.db
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the function is to end: its time is over, or somebody cancelled the job, or the worker shuts down.
+
+        It is also interrupted, at its next line of Python.
+        """
+        return self._stopping()
+
+    def wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine in the process's event loop, and return its result when it is there."""
+        return self._wait(coroutine)
+
+    def enqueue(self, task: Enqueueable[P, R] | TaskName[P], /, *args: P.args, **kwargs: P.kwargs) -> JobRef[R]:
+        """Enqueue another job; see Client.enqueue. What its reference answers is waited for with ``wait``."""
+        return self._wait(self._context.enqueue(task, *args, **kwargs))
+
+    def progress(self, done: int, total: int) -> None:
+        """Publish how far the job is, as Context.progress does."""
+        if self._context.progress_is_due(done, total):
+            self._wait(self._context.progress(done, total))

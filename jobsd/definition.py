@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, Protocol, TypeAlias, TypeVar, overload
 
-from jobsd.declaration import check_function, check_hours, errors_of
+from jobsd.declaration import check_executor, check_function, check_hours, errors_of
 from jobsd.delays import Backoff, CustomBackoff
 from jobsd.duration import duration_ms
+from jobsd.enqueueable import Enqueueable, P, R_co
 from jobsd.errors import InvalidArgumentsError, InvalidOptionError, TaskDefinitionError
 from jobsd.job import NO_OPTIONS, OPTION_NAMES, BoundRequest, JobOptions, JobRequest
 from jobsd.limit_options import resource_names
@@ -18,30 +20,35 @@ if TYPE_CHECKING:
 
     from jobsd.aggregation import Aggregate
     from jobsd.arguments import Arguments
+    from jobsd.context import Context, PlainContext
     from jobsd.declaration import Errors
     from jobsd.delays import Delay
 
-P = ParamSpec("P")
 R = TypeVar("R")
-C = TypeVar("C")
+C = TypeVar("C", bound="PlainContext")
+
+Executor: TypeAlias = Literal["process"]
 
 registry: dict[str, Task[..., Any]] = {}
 """Every task of this process, by name."""
 
 
-class Task(Generic[P, R]):
-    """A named async function and its options. Calling it calls the function."""
+class Task(Enqueueable[P, R_co]):
+    """A named function and its options. Calling it calls the function."""
 
     __slots__ = (
         "_arguments",
         "_options",
         "aggregate",
         "backoff",
+        "executor",
         "function",
         "hours",
         "is_failure",
+        "memory_bytes",
         "name",
         "no_retry_on",
+        "plain",
         "queue",
         "resources",
         "retries",
@@ -51,7 +58,7 @@ class Task(Generic[P, R]):
 
     def __init__(
         self,
-        function: Callable[..., Coroutine[Any, Any, R]],
+        function: Callable[..., Any],
         name: str,
         *,
         queue: str = "default",
@@ -64,8 +71,14 @@ class Task(Generic[P, R]):
         resources: tuple[str, ...] = (),
         aggregate: Aggregate | None = None,
         hours: str | None = None,
+        executor: Executor | None = None,
+        memory_bytes: int | None = None,
     ) -> None:
         self.function = function
+        self.plain = not inspect.iscoroutinefunction(function)
+        """Not async: it runs in a thread, or in a child process."""
+        self.executor: Executor | None = executor
+        self.memory_bytes = memory_bytes
         self.name = name
         self.queue = queue
         self.timeout_ms = timeout_ms
@@ -95,10 +108,10 @@ class Task(Generic[P, R]):
                 ) from error
         return self._arguments
 
-    def __call__(self, ctx: Any, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+    def __call__(self, ctx: Any, *args: P.args, **kwargs: P.kwargs) -> Any:
         return self.function(ctx, *args, **kwargs)
 
-    def job(self, *args: P.args, **kwargs: P.kwargs) -> JobRequest[R]:
+    def job(self, *args: P.args, **kwargs: P.kwargs) -> JobRequest[R_co]:
         """Return the call as a value, for ``enqueue_many``. Raises InvalidArgumentsError."""
         return self._request(self._options, args, kwargs)
 
@@ -121,7 +134,7 @@ class Task(Generic[P, R]):
         throttle: str | timedelta | None = None,
         aggregate: Aggregate | None = None,
         unique_key: str | None = None,
-    ) -> TaskCall[P, R]:
+    ) -> TaskCall[P, R_co]:
         """Return the task with options for one call; the call's options go before the task's.
 
         ``delay`` is a duration from now by the server's clock, ``at`` an aware datetime, ``timeout`` the
@@ -156,7 +169,7 @@ class Task(Generic[P, R]):
         )
         return TaskCall(self, options)
 
-    def _request(self, options: JobOptions, args: tuple[Any, ...], kwargs: dict[str, Any]) -> JobRequest[R]:
+    def _request(self, options: JobOptions, args: tuple[Any, ...], kwargs: dict[str, Any]) -> JobRequest[R_co]:
         for name, value in kwargs.items():
             if name.startswith("_") and name[1:] in OPTION_NAMES:
                 allowed = f"task.opts({name[1:]}=…); names with an underscore are for tasks by name"
@@ -181,17 +194,46 @@ class Task(Generic[P, R]):
         return f"<task {self.name!r}>"
 
 
-class TaskCall(Generic[P, R]):
+class AsyncTask(Task[P, R_co]):
+    """What ``@task()`` makes of an async function."""
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+
+        def __call__(self, ctx: Any, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co]: ...
+
+
+class PlainTask(Task[P, R_co]):
+    """What ``@task()`` makes of a function that is not async."""
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+
+        def __call__(self, ctx: Any, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
+
+
+class TaskCall(Enqueueable[P, R_co]):
     """A task with the options of one call: what ``task.opts(…)`` returns and ``enqueue`` takes."""
 
     __slots__ = ("_options", "_task")
 
-    def __init__(self, task: Task[P, R], options: JobOptions) -> None:
+    def __init__(self, task: Task[P, R_co], options: JobOptions) -> None:
         self._task = task
         self._options = options
 
-    def job(self, *args: P.args, **kwargs: P.kwargs) -> JobRequest[R]:
+    def job(self, *args: P.args, **kwargs: P.kwargs) -> JobRequest[R_co]:
         return self._task._request(self._options, args, kwargs)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - two halves of one thing
+
+
+class Definer(Protocol):
+    """Makes a task of a function."""
+
+    @overload
+    def __call__(self, function: Callable[Concatenate[Context, P], Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[Concatenate[C, P], R], /) -> PlainTask[P, R]: ...
 
 
 def task(
@@ -207,8 +249,14 @@ def task(
     resources: str | Sequence[str] = (),
     aggregate: Aggregate | None = None,
     hours: str | None = None,
-) -> Callable[[Callable[Concatenate[C, P], Coroutine[Any, Any, R]]], Task[P, R]]:
-    """Declare an async function as a task. Its first parameter is the context.
+    executor: Executor | None = None,
+    memory: str | None = None,
+) -> Definer:
+    """Declare a function as a task. Its first parameter is the context.
+
+    An async function runs in the worker's event loop and is handed a Context; a plain one runs in a thread and is
+    handed a PlainContext. With ``executor="process"`` either runs in a child process of the worker, which is killed
+    at the timeout; there ``memory`` ("512MB") is the most that one run may allocate (on Linux).
 
     ``name`` is what travels in the job (default: module and function name); ``timeout`` the longest run
     of one attempt; ``retries`` how many runs after the first failures may cost; ``backoff`` the wait in
@@ -221,7 +269,7 @@ def task(
     """
     delay = CustomBackoff(backoff) if callable(backoff) else backoff
 
-    def define(function: Callable[Concatenate[C, P], Coroutine[Any, Any, R]]) -> Task[P, R]:
+    def define(function: Callable[..., Any]) -> Any:
         named = name or f"{function.__module__}.{getattr(function, '__qualname__', '?')}"
         check_function(named, function)
         try:
@@ -235,9 +283,11 @@ def task(
                 aggregate=aggregate,
             )
             check_hours(hours)
+            memory_bytes = check_executor(named, function, executor, memory)
         except (InvalidOptionError, ValueError) as error:
             raise TaskDefinitionError(task=named, problem=str(error)) from None
-        defined = Task[P, R](
+        kind: Any = AsyncTask if inspect.iscoroutinefunction(function) else PlainTask
+        defined: Task[..., Any] = kind(
             function,
             named,
             queue=queue,
@@ -250,6 +300,8 @@ def task(
             resources=options.resources,
             aggregate=aggregate,
             hours=hours,
+            executor=executor,
+            memory_bytes=memory_bytes,
         )
         _register(defined)
         return defined

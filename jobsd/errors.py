@@ -5,23 +5,31 @@
     │   ├── NotConfiguredError      no address for a server
     │   ├── DisabledError           REDIS_ENABLE=false
     │   ├── SettingsError           a file or variable is wrong
-    │   └── TaskDefinitionError     a task's declaration is wrong
+    │   ├── TaskDefinitionError     a task's declaration is wrong
+    │   └── HookDefinitionError     a hook's or a dependency's is
     ├── EnqueueError                nothing was stored                exit 1
     │   ├── InvalidArgumentsError   they do not fit the task's signature
     │   ├── InvalidOptionError      an option of the call is wrong
     │   ├── PayloadTooLargeError    over the size limit
     │   ├── UnserializableError     an argument has no JSON form
+    │   ├── HeadersTooLargeError    what travels beside the arguments is over the limit
+    │   ├── UnserializableHeaderError  a header has no JSON form
     │   ├── StoreFullError          Redis has no memory left
     │   ├── StoreRefusedError       Redis answered with an error
     │   └── UnknownQueueError       no daemon serves it, and they refuse such queues
     ├── UnreachableError            a server does not answer          exit 3
     ├── WrongLoopError              a client of another event loop    exit 1
+    ├── HookError                   a hook broke its rules            exit 1
+    ├── DependencyError             a dependency is not open          exit 1
     ├── JobError                    raised by JobRef.result()         exit 1
     │   ├── JobFailedError          the job ended in the archive
     │   │   └── JobCancelledError   it was cancelled
     │   ├── JobNotFoundError        no trace of the job is left
     │   ├── NotArchivedError        only archived jobs can be run again
-    │   └── KeyHeldError            another job has its unique key
+    │   ├── KeyHeldError            another job has its unique key
+    │   └── NotRunError             a test captured it, and it has not run
+    ├── ReloadError                 daemons go on with the old code   exit 1
+    │   └── NoSupervisorError       there is none to reload
     ├── SchemaError                 the ledger's schema is not ours   exit 2
     └── EmbeddedError               an embedded server does not start exit 1
 
@@ -76,6 +84,12 @@ class TaskDefinitionError(ConfigurationError):
         self.task = task
 
 
+class HookDefinitionError(ConfigurationError):
+    def __init__(self, *, hook: str, problem: str) -> None:
+        super().__init__(f"hook {hook}: {problem}")
+        self.hook = hook
+
+
 class EnqueueError(JobsdError):
     """The job was refused; nothing of it was stored."""
 
@@ -115,6 +129,30 @@ class UnserializableError(EnqueueError):
         super().__init__(f"argument {argument} of {task!r} has no JSON form: {cause} (it is a {type_name})")
         self.task = task
         self.argument = argument
+        self.type_name = type_name
+
+
+class HeadersTooLargeError(EnqueueError):
+    """What travels with the job beside its arguments is over the size limit."""
+
+    def __init__(self, *, task: str, size_bytes: int, limit_bytes: int, header: str, header_bytes: int) -> None:
+        super().__init__(
+            f"headers of {task!r} are {size_bytes:,} bytes of JSON; the limit is {limit_bytes:,} "
+            f"(the largest is {header!r} with {header_bytes:,})"
+        )
+        self.task = task
+        self.size_bytes = size_bytes
+        self.limit_bytes = limit_bytes
+        self.header = header
+
+
+class UnserializableHeaderError(EnqueueError):
+    """A header, or a context variable that is carried, has no JSON form."""
+
+    def __init__(self, *, task: str, header: str, type_name: str, cause: str) -> None:
+        super().__init__(f"header {header!r} of {task!r} has no JSON form: {cause} (it is a {type_name})")
+        self.task = task
+        self.header = header
         self.type_name = type_name
 
 
@@ -158,6 +196,20 @@ class WrongLoopError(JobsdError):
         super().__init__("this Client belongs to another event loop; make one in each loop that enqueues")
 
 
+class HookError(JobsdError):
+    def __init__(self, *, hook: str, problem: str) -> None:
+        super().__init__(f"hook {hook}: {problem}")
+        self.hook = hook
+
+
+class DependencyError(JobsdError):
+    """A dependency is not open in this process; its worker goes on trying."""
+
+    def __init__(self, *, dependency: str, cause: str) -> None:
+        super().__init__(f"dependency {dependency} is not open: {cause}")
+        self.dependency = dependency
+
+
 class JobError(JobsdError):
     """What became of a job, as its reference tells it."""
 
@@ -190,6 +242,28 @@ class KeyHeldError(JobError):
     def __init__(self, *, job_id: str) -> None:
         super().__init__(f"job {job_id} cannot run again now: another job has its unique key")
         self.job_id = job_id
+
+
+class NotRunError(JobError):
+    """A test captured the job (jobsd.testing), and nothing has run it."""
+
+    def __init__(self, *, job_id: str, task: str) -> None:
+        super().__init__(f"job {job_id} of {task!r} was captured, and nothing runs it but the capture's run()")
+        self.job_id = job_id
+
+
+class ReloadError(JobsdError):
+    """A rolling reload did not replace all daemons."""
+
+
+class NoSupervisorError(ReloadError):
+    """No supervisor of this state directory runs on this host."""
+
+    def __init__(self, *, state: str) -> None:
+        super().__init__(
+            f"no supervisor runs that could reload (looked in {state}); start the daemons with jobsd run --processes N"
+        )
+        self.state = state
 
 
 class SchemaError(JobsdError):

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 
 from jobsd.clock import ms_from_datetime
 from jobsd.delays import Backoff
 from jobsd.duration import ALLOWED, duration_ms
+from jobsd.enqueueable import Enqueueable, R_co
 from jobsd.errors import InvalidOptionError
 from jobsd.limit_options import check_limits, resource_names
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import timedelta
 
     from jobsd.aggregation import Aggregate
-
-R = TypeVar("R")
 
 _MAX_RETRIES = 1000
 _QUEUE = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -174,7 +174,7 @@ NO_OPTIONS = JobOptions()
 
 
 @dataclass(frozen=True, slots=True)
-class JobRequest(Generic[R]):
+class JobRequest(Enqueueable[[], R_co]):
     """One call of a task that is not enqueued yet: what ``task.job(…)`` returns."""
 
     task: str
@@ -182,10 +182,16 @@ class JobRequest(Generic[R]):
     kwargs: dict[str, Any]
     queue: str
     options: JobOptions = NO_OPTIONS
+    headers: dict[str, Any] = field(default_factory=dict[str, Any], kw_only=True)
+    """What is to travel beside the arguments, apart from what is carried (headers.py)."""
+
+    def with_headers(self, headers: Mapping[str, Any]) -> Self:
+        """Return the call with these headers too, JSON values by name; ``ctx.headers`` has them in the job."""
+        return replace(self, headers={**self.headers, **headers})
 
 
 @dataclass(frozen=True, slots=True)
-class BoundRequest(JobRequest[R]):
+class BoundRequest(JobRequest[R_co]):
     """A call whose arguments tell which calls are the same: ``bound`` has each by its name that can be given so."""
 
     bound: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})

@@ -99,6 +99,21 @@ class UnknownTask(NamedTuple):
     name: str
 
 
+class NoRoom(NamedTuple):
+    """It is to run in a child process, and all of this worker's are taken; nothing ran."""
+
+
+class Died(NamedTuple):
+    """The child process in which it ran has died. It is a loss, not a failure: no retry is used.
+
+    ``peak_bytes`` is the most memory that the process had; ``alone``: no other job ran in it.
+    """
+
+    message: str
+    peak_bytes: int
+    alone: bool = True
+
+
 class TooEarly(NamedTuple):
     """It may start only in certain hours, and these are not; nothing ran."""
 
@@ -124,7 +139,9 @@ Outcome: TypeAlias = (
     | Dropped
     | Cancelled
     | Interrupted
+    | Died
     | UnknownTask
+    | NoRoom
     | TooEarly
     | Untagged
     | LeaseLost

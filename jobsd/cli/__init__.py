@@ -15,6 +15,7 @@ from jobsd.cli.history import history
 from jobsd.cli.jobs import jobs
 from jobsd.cli.migrate import migrate
 from jobsd.cli.queues import queues
+from jobsd.cli.reload import reload
 from jobsd.cli.run import dev
 from jobsd.cli.run import run as run_daemon
 from jobsd.errors import JobsdError
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 app.command("run")(run_daemon)
 app.command("dev")(dev)
+app.command("reload")(reload)
 app.command("enqueue")(enqueue)
 app.add_typer(queues, name="queues")
 app.add_typer(jobs, name="jobs")

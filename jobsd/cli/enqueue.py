@@ -92,8 +92,8 @@ def _parsed(arguments: list[str]) -> dict[str, Any]:
     return found
 
 
-def seconds_of(wait: str) -> float:
+def seconds_of(text: str, option: str = "--wait") -> float:
     try:
-        return parse_duration(wait).total_seconds()
+        return parse_duration(text).total_seconds()
     except ValueError:
-        raise InvalidOptionError(option="--wait", given=wait, allowed=ALLOWED) from None
+        raise InvalidOptionError(option=option, given=text, allowed=ALLOWED) from None

@@ -12,14 +12,16 @@ import typer
 
 from jobsd.cli.servers import ConfigOption, database_url, redis_url
 from jobsd.daemon.logs import configure_arq_logs, configure_logs
+from jobsd.daemon.role import Alone, take_role
 from jobsd.daemon.settings import load_settings
 from jobsd.daemon.tasks import import_tasks
-from jobsd.embedded import Embedded
+from jobsd.embedded import Embedded, state_directory
 from jobsd.errors import NotConfiguredError, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from jobsd.daemon.role import Role, Supervised
     from jobsd.daemon.settings import Loaded, Settings
 
 TasksOption = Annotated[
@@ -38,25 +40,59 @@ def run(
     tasks: TasksOption = None,
     queues: QueuesOption = None,
     burst: Annotated[bool, typer.Option("--burst", help="Of an arq class: end when its queue is empty.")] = False,
+    processes: Annotated[
+        int | None, typer.Option("--processes", "-p", metavar="N", help="Run N daemons under a supervisor.")
+    ] = None,
 ) -> None:
     """Run a daemon against the configured Redis and Postgres, or an arq class as it is."""
+    with take_role() as role:
+        _run_as(role, worker_settings, config, tasks, queues, burst=burst, processes=processes)
+
+
+def _run_as(
+    role: Alone | Supervised,
+    worker_settings: str | None,
+    config: Path | None,
+    tasks: list[str] | None,
+    queues: str | None,
+    *,
+    burst: bool,
+    processes: int | None,
+) -> None:
     if worker_settings is not None and (tasks or queues):
         raise SettingsError([f"--tasks and --queues: {worker_settings} says itself what it runs"])
     if burst and worker_settings is None:
         raise SettingsError(["--burst: is for an arq class; name its path"])
-    loaded = load_settings(config, tasks=tasks or None)
+    if burst and processes is not None:
+        raise SettingsError(["--burst: ends when the queue is empty; with --processes daemons are kept running"])
+    loaded = load_settings(config, tasks=tasks or None, processes=processes)
     settings = _served(loaded.settings, queues)
     configure_logs(settings.log.level, settings.log.format)
-    _forever(_run(loaded, settings) if worker_settings is None else _run_arq(worker_settings, loaded, burst=burst))
+    role.number_lines()
+    if isinstance(role, Alone) and settings.processes is not None and not burst:
+        _supervise(settings, settings.processes)
+    elif worker_settings is None:
+        _forever(_run(loaded, settings, role))
+    else:
+        _forever(_run_arq(worker_settings, loaded, role, burst=burst))
 
 
-async def _run(loaded: Loaded, settings: Settings) -> None:
+def _supervise(settings: Settings, processes: int) -> None:
+    """Run daemons that get the same arguments as this command."""
+    from jobsd.daemon.supervisor import supervise  # noqa: PLC0415 - a single daemon needs none
+
+    code = asyncio.run(supervise(processes, sys.argv[1:], state=state_directory(settings.state)))
+    if code:
+        raise typer.Exit(code)
+
+
+async def _run(loaded: Loaded, settings: Settings, role: Role) -> None:
     from jobsd.daemon.main import serve  # noqa: PLC0415 - the engine is not needed by the other commands
 
-    await serve(settings, redis_url=await redis_url(loaded), database_url=await database_url(loaded))
+    await serve(settings, redis_url=await redis_url(loaded), database_url=await database_url(loaded), role=role)
 
 
-async def _run_arq(path: str, loaded: Loaded, *, burst: bool) -> None:
+async def _run_arq(path: str, loaded: Loaded, role: Role, *, burst: bool) -> None:
     from jobsd.daemon.arq_daemon import serve_arq  # noqa: PLC0415 - see _run
 
     async def find_redis() -> str | None:
@@ -68,7 +104,7 @@ async def _run_arq(path: str, loaded: Loaded, *, burst: bool) -> None:
     settings = loaded.settings
     configure_arq_logs(settings.log.level)
     database = settings.database_url.get_secret_value() if settings.database_url else None
-    await serve_arq(path, settings, burst=burst, find_redis=find_redis, database_url=database)
+    await serve_arq(path, settings, burst=burst, find_redis=find_redis, database_url=database, role=role)
 
 
 def dev(

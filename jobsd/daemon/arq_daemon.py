@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from jobsd.logger import log
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from jobsd.daemon.role import Role
     from jobsd.daemon.settings import Settings
     from jobsd.engine.arq_worker import Worker
 
@@ -26,6 +28,7 @@ async def serve_arq(
     burst: bool,
     find_redis: Callable[[], Awaitable[str | None]],
     database_url: str | None,
+    role: Role,
 ) -> None:
     """Run the class at ``path`` until SIGTERM or SIGINT, or in a burst until its queue is empty.
 
@@ -49,7 +52,7 @@ async def serve_arq(
         )
         return _Hosted(worker)
 
-    await host(settings, make, redis_url=url, database_url=database_url)
+    await host(settings, make, redis_url=url, database_url=database_url, role=role)
 
 
 class _Hosted:
@@ -57,6 +60,8 @@ class _Hosted:
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
+        self.ready = worker.ready = asyncio.Event()
+        self.grace_s = float(worker._job_completion_wait)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
         self.stop = lambda: worker.handle_sig(signal.SIGTERM)
         self.hold = worker.hold
         self.resume = worker.resume

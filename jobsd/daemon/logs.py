@@ -16,6 +16,8 @@ import structlog
 from structlog.dev import Column, ConsoleRenderer, plain_traceback
 from structlog.stdlib import ProcessorFormatter
 
+from jobsd.logger import add_job_facts
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 _HANDLER = "jobsd"
 _OURS = "jobsd"
 _EVENT_WIDTH = 20
-_IDENTITY = ("task", "job_id", "attempt")
+_IDENTITY = ("daemon", "task", "job_id", "attempt")
 
 _DIM, _BOLD, _RED, _YELLOW, _GREEN, _BLUE, _RESET = (
     f"\033[{code}m" for code in ("2", "1", "31", "33", "32", "34", "0")
@@ -55,6 +57,13 @@ def configure_logs(
     ours = logging.getLevelNamesMapping()[level.upper()]
     logging.getLogger(_OURS).setLevel(ours)
     root.setLevel(ours if ours <= logging.DEBUG else max(ours, logging.WARNING))
+    _name_jobs_in_structlog()
+
+
+def _name_jobs_in_structlog() -> None:
+    """Let lines that tasks write with structlog say which job they are of, unless the program configured it itself."""
+    if not structlog.is_configured():
+        structlog.configure(processors=[add_job_facts, *structlog.get_config()["processors"]])
 
 
 def configure_arq_logs(level: str) -> None:
@@ -68,7 +77,7 @@ def _wants_colours() -> bool:
 
 def _formatter(*processors: Processor) -> ProcessorFormatter:
     facts: list[Processor] = [structlog.contextvars.merge_contextvars, structlog.stdlib.ExtraAdder()]
-    return ProcessorFormatter(foreign_pre_chain=facts, processors=processors)
+    return ProcessorFormatter(foreign_pre_chain=facts, processors=[add_job_facts, *processors])
 
 
 def _for_programs() -> ProcessorFormatter:

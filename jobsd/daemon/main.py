@@ -2,6 +2,8 @@
 
 start   settings, tasks, ledger's schema, Redis; then the recorder and the worker
 stop    the worker takes no more jobs, runs dry or hands back; the recorder writes what is left; pools close
+
+Of several daemons under a supervisor (role.py) only the first has a recorder.
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from jobsd.addresses import masked
 from jobsd.client import Client
+from jobsd.daemon.child import child_setup
+from jobsd.daemon.role import Alone
 from jobsd.daemon.signals import Signals
 from jobsd.daemon.tasks import import_tasks
 from jobsd.engine.worker import Worker
@@ -29,6 +33,7 @@ from jobsd.store.connection import AWAY, connect
 from jobsd.store.record_stream import RecordStream
 
 if TYPE_CHECKING:
+    from jobsd.daemon.role import Role
     from jobsd.daemon.settings import Settings
     from jobsd.records.pool import Pool
 
@@ -39,6 +44,10 @@ _STREAM_TIMEOUT_S = 10.0  # above the stream's blocking read
 class Hosted(Protocol):
     """What a daemon runs: a worker for the configured queues, or one of arq's."""
 
+    @property
+    def ready(self) -> asyncio.Event: ...
+    @property
+    def grace_s(self) -> float: ...
     async def run(self) -> None: ...
     def stop(self) -> None: ...
     def hold(self) -> None: ...
@@ -51,11 +60,12 @@ class Maker(Protocol):
     def __call__(self, shared: dict[str, Any], /, *, records: bool) -> Hosted: ...
 
 
-async def serve(settings: Settings, *, redis_url: str, database_url: str | None) -> None:
+async def serve(settings: Settings, *, redis_url: str, database_url: str | None, role: Role | None = None) -> None:
     """Run a daemon until SIGTERM or SIGINT. Raises ConfigurationError or SchemaError before anything runs."""
+    role = role or Alone()
     tasks = import_tasks(settings.tasks)
-    for name in sorted({name for task in tasks.values() for name in task.resources} - settings.resources.keys()):
-        log.warning(Event.RESOURCE_UNLIMITED, resource=name, remedy=f"say in [resources] how much there is of {name}")
+    if role.first:
+        _warn_of_unlimited({name for task in tasks.values() for name in task.resources} - settings.resources.keys())
 
     def make(shared: dict[str, Any], *, records: bool) -> Worker:
         worker = Worker(
@@ -68,6 +78,7 @@ async def serve(settings: Settings, *, redis_url: str, database_url: str | None)
             unknown_queues=settings.unknown_queues,
             resources=settings.resources,
             timezone=settings.timezone,
+            child=child_setup(settings, redis_url=redis_url, database_url=database_url),
         )
         log.info(
             Event.DAEMON_STARTED,
@@ -80,51 +91,69 @@ async def serve(settings: Settings, *, redis_url: str, database_url: str | None)
         )
         return worker
 
-    await host(settings, make, redis_url=redis_url, database_url=database_url)
+    await host(settings, make, redis_url=redis_url, database_url=database_url, role=role)
 
 
-async def host(settings: Settings, make: Maker, *, redis_url: str, database_url: str | None) -> None:
+async def host(settings: Settings, make: Maker, *, redis_url: str, database_url: str | None, role: Role) -> None:
     """Open what there is to share, run what ``make`` returns until it ends or is told to, close everything."""
-    stop = Signals()
+    stop = Signals(role.reload)
     async with AsyncExitStack() as stack:
         stack.enter_context(stop)
+        role.attend(stop)
         shared: dict[str, Any] = {}
         recorder = None
-        if database_url is None:
+        if database_url is not None:
+            if role.first:
+                recorder = await _open_recorder(stack, redis_url, database_url, settings)
+            shared["db"] = await open_task_pool(database_url)
+            stack.push_async_callback(shared["db"].close)
+        elif role.first:
             log.warning(
                 Event.RECORDS_DISABLED,
                 consequence="jobs run; no execution is recorded",
                 remedy="set JOBSD_DATABASE_URL",
             )
-        else:
-            pool = await open_pool(database_url)
-            stack.push_async_callback(pool.close)
-            await _check_schema(pool, settings)
-            shared["db"] = await open_task_pool(database_url)
-            stack.push_async_callback(shared["db"].close)
-            recorder = await _open_recorder(stack, redis_url, pool, settings)
         if not await _redis_answers(redis_url, stop):
             return
         shared["client"] = client = Client(redis_url)
         stack.push_async_callback(client.close)
-        await _run(make, shared, recorder, stop)
+        _calm_collector()
+        worker = make(shared, records=database_url is not None)
+        await _run(worker, recorder, stop, role)
     log.info(Event.DAEMON_STOPPED)
 
 
-async def _run(make: Maker, shared: dict[str, Any], recorder: Recorder | None, stop: Signals) -> None:
-    _calm_collector()
-    worker = make(shared, records=recorder is not None)
+async def _run(worker: Hosted, recorder: Recorder | None, stop: Signals, role: Role) -> None:
+    if role.held:
+        worker.hold()
     stop.command(worker)
+    telling = asyncio.create_task(_tell(worker, stop, role))
     recording = None if recorder is None else asyncio.create_task(recorder.run())
     try:
         await worker.run()
+        if recorder is not None:
+            await role.others_ended()
     finally:
+        telling.cancel()
         if recorder is not None and recording is not None:
             recorder.stop()
             await asyncio.wait({recording}, timeout=_RECORDS_DRAIN_S)
             recording.cancel()  # what it did not settle is read again, by whoever comes next
             await asyncio.gather(recording, return_exceptions=True)
             await recorder.drain(_RECORDS_DRAIN_S)
+
+
+async def _tell(worker: Hosted, stop: Signals, role: Role) -> None:
+    """Tell who started us how far we are."""
+    await worker.ready.wait()
+    role.ready(worker.grace_s)
+    await stop.requested.wait()
+    role.stopping()
+
+
+def _warn_of_unlimited(resources: set[str]) -> None:
+    for name in sorted(resources):
+        log.warning(Event.RESOURCE_UNLIMITED, resource=name, remedy=f"say in [resources] how much there is of {name}")
 
 
 def _calm_collector() -> None:
@@ -141,7 +170,10 @@ async def _check_schema(pool: Pool, settings: Settings) -> None:
         return  # the recorder says so, and tries until it answers
 
 
-async def _open_recorder(stack: AsyncExitStack, redis_url: str, pool: Pool, settings: Settings) -> Recorder:
+async def _open_recorder(stack: AsyncExitStack, redis_url: str, database_url: str, settings: Settings) -> Recorder:
+    pool = await open_pool(database_url)
+    stack.push_async_callback(pool.close)
+    await _check_schema(pool, settings)
     redis = connect(redis_url, call_timeout_s=_STREAM_TIMEOUT_S, connections=4)
     stack.push_async_callback(redis.aclose)
     return Recorder(RecordStream(redis, _consumer()), pool, migrate=settings.records.migrate)

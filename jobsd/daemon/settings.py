@@ -112,9 +112,11 @@ class Settings(BaseModel):
     database_url: PostgresUrl | None = None
     """Without it jobs run and leave no record."""
     state: Annotated[Path, AfterValidator(Path.expanduser)] | None = None
-    """Where embedded servers keep their data."""
+    """Where embedded servers keep their data, and supervisors say that they run."""
     unknown_queues: Literal["accept", "refuse"] = "accept"
     """What enqueue does with a queue that no daemon ever served. The daemon that came last decides for all clients."""
+    processes: int | None = Field(default=None, ge=1, le=64)
+    """Daemons that ``jobsd run`` starts under a supervisor; None is one without."""
     worker: WorkerOptions = WorkerOptions()
     queues: dict[QueueName, QueueOptions] = Field(
         default={

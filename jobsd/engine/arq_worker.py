@@ -31,6 +31,8 @@ class Worker(arq.worker.Worker):
     engine: ArqEngine | None = None
     records = False
     """Whether executions are streamed for the ledger; ``jobsd run`` sets it, and carries them."""
+    ready: asyncio.Event | None = None
+    """Set when it has signed on and takes jobs, for ``jobsd run``."""
 
     if not TYPE_CHECKING:  # a type checker is to see arq's
 
@@ -75,6 +77,8 @@ class Worker(arq.worker.Worker):
         if self._stop_asked:
             return
         running = self.engine = ArqEngine(url, self, codec, records=self.records)
+        if self.ready is not None:
+            running.ready = self.ready
         await running.run(burst=self.burst)
 
     @property

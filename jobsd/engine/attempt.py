@@ -32,8 +32,9 @@ class Attempt:
 
     __slots__ = (
         "began",
-        "called",
+        "called_at",
         "lease",
+        "losses",
         "payload",
         "policy",
         "resisting",
@@ -53,8 +54,10 @@ class Attempt:
         self.timeout_ms = 0
         self.runs_in: asyncio.Task[None] | None = None
         self.running = False
-        self.called = False
-        """The function was: before that the job can go back as if nothing had been."""
+        self.called_at: float | None = None
+        """When the function was: before that the job can go back as if nothing had been."""
+        self.losses = 0
+        """Earlier runs of the job that were lost with their process: it may be what that died of."""
         self.stop: Stop | None = None
         self.resisting = False
 

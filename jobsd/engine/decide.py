@@ -9,12 +9,14 @@ from jobsd.outcome import (
     Archive,
     Cancelled,
     Complete,
+    Died,
     Dropped,
     Expired,
     Failed,
     Interrupted,
     LeaseLost,
     LetGo,
+    NoRoom,
     Outcome,
     Park,
     Postpone,
@@ -32,14 +34,19 @@ from jobsd.outcome import (
     Untagged,
 )
 
+NO_ROOM = "executor:process"
+"""Why a job is parked whose worker has no child process free; the worker that has one next takes it."""
+
 
 class Policy(NamedTuple):
-    """How a job is retried: ``failures`` is how many it had before this attempt, ``deadline`` epoch ms."""
+    """How a job is retried: ``failures`` and ``losses`` are those before this attempt, ``deadline`` is epoch ms."""
 
     failures: int
     retries: int
     backoff: Delay
     deadline: int | None = None
+    losses: int = 0
+    max_losses: int = 3
 
 
 def decide(policy: Policy, outcome: Outcome, *, now: int) -> Transition:  # noqa: C901, PLR0912 - one case for each outcome
@@ -65,6 +72,12 @@ def decide(policy: Policy, outcome: Outcome, *, now: int) -> Transition:  # noqa
             return Requeue()
         case UnknownTask(name):
             return Park(f"task:{name}")
+        case NoRoom():
+            return Park(NO_ROOM)
+        case Died(message, alone=True) if policy.losses + 1 >= policy.max_losses:
+            return Archive(f"{message}; this job lost its process {policy.losses + 1} times")
+        case Died():
+            return Requeue()
         case TooEarly(opens_ms):
             return Postpone(opens_ms)
         case Untagged(limits):

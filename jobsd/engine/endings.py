@@ -16,12 +16,14 @@ from jobsd.outcome import (
     Archive,
     Cancelled,
     Complete,
+    Died,
     Dropped,
     Expired,
     Failed,
     Interrupted,
     LeaseLost,
     LetGo,
+    NoRoom,
     Outcome,
     Park,
     Postpone,
@@ -77,10 +79,10 @@ class Endings:
             case ScheduleAt(at_ms):
                 side = self._side(attempt, outcome, None)
                 return Ending(lease, "S", at_ms, side, b"", self._record(attempt, outcome, "scheduled", now))
-            case Requeue() if not attempt.called:
+            case Requeue() if attempt.called_at is None:
                 return Ending(lease, "Q", lease.due, "", b"", b"")
             case Requeue():
-                side = self._side(attempt, outcome, "x")
+                side = self._side(attempt, outcome, "l" if isinstance(outcome, Died) else "x")
                 return Ending(lease, "Q", lease.due, side, b"", self._record(attempt, outcome, "requeued", now))
             case Archive(cause):
                 record = self._record(attempt, outcome, "archived", now)
@@ -131,17 +133,27 @@ class Endings:
         kind, message, _ = _told(outcome)
         if kind is not None:
             facts["e"] = [kind, message]
+        self._note_loss(attempt, outcome, facts)
         facts.pop("p", None)
         return to_json(facts)
+
+    def _note_loss(self, attempt: Attempt, outcome: Outcome, facts: dict[str, Any]) -> None:
+        """Keep where the run was lost, and the most memory it had, as recover.lua does for a whole worker."""
+        if isinstance(outcome, Died):
+            run = [self._worker, attempt.lease.started_at, attempt.now, outcome.peak_bytes]
+            facts["w"] = [*facts.get("w", []), run]
 
     def _info(self, attempt: Attempt, outcome: Outcome, cause: str) -> bytes:
         """Return what the archive keeps beside the payload."""
         facts = noted(attempt.lease.side)
         kind, _, trace = _told(outcome)
         facts.pop("p", None)
+        self._note_loss(attempt, outcome, facts)
+        if isinstance(outcome, Died):
+            facts["l"] = facts.get("l", 0) + 1
         facts |= {
             "n": attempt.lease.attempt,
-            "f": facts.get("f", 0) + (not isinstance(outcome, Cancelled)),
+            "f": facts.get("f", 0) + (not isinstance(outcome, Cancelled | Died)),
             "e": [kind, cause],
             "outcome": _name(outcome),
             "message": cause,
@@ -195,7 +207,7 @@ def _name(outcome: Outcome) -> str:
     match outcome:
         case Succeeded():
             return "succeeded"
-        case Failed() | UnknownTask() | TooEarly() | Untagged():  # the last three leave no record
+        case Failed() | UnknownTask() | NoRoom() | TooEarly() | Untagged():  # the last four leave no record
             return "failed"
         case TimedOut():
             return "timed_out"
@@ -209,7 +221,7 @@ def _name(outcome: Outcome) -> str:
             return "cancelled"
         case Interrupted():
             return "interrupted"
-        case LeaseLost():
+        case LeaseLost() | Died():
             return "lost"
 
 
@@ -222,6 +234,8 @@ def _told(outcome: Outcome) -> tuple[str | None, str | None, str | None]:
             return None, message, None
         case TimedOut(limit_ms, trace):
             return "TimeoutError", timed_out_message(limit_ms), trace
+        case Died(message):
+            return "LostError", message, None
         case Dropped(message):
             return None, message, None
         case Cancelled(message):

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import logging
 from typing import TYPE_CHECKING
 
 from jobsd.duration import duration_ms
+from jobsd.engine.decide import NO_ROOM
 from jobsd.events import Event
 from jobsd.logger import log
 from jobsd.service import Service
 from jobsd.store.connection import AWAY
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
-    from jobsd.engine.dispatcher import Desk
     from jobsd.engine.options import WorkerOptions
     from jobsd.store.jobs import Jobs
 
@@ -55,24 +58,46 @@ class Recoverer(Keeper):
 
 
 class Releaser(Keeper):
-    """Gives back jobs that were parked because no worker knew their task, as many as this worker can take now.
+    """Gives back parked jobs, as many as ``room`` says that this worker can take now: those of tasks that it knows,
+    or those that wait for a child process.
 
-    ``claim`` then takes them before a worker that does not know the task parks them again.
+    ``claim`` then takes them before a worker that would only park them again.
     """
 
-    def __init__(self, jobs: Jobs, queues: Collection[str], tasks: Sequence[str], desk: Desk) -> None:
+    def __init__(
+        self,
+        jobs: Jobs,
+        queues: Collection[str],
+        reasons: Sequence[str],
+        room: Callable[[], int],
+        look: Callable[[], None],
+    ) -> None:
         super().__init__()
         self._jobs = jobs
         self._queues = queues
-        self._reasons = [f"task:{name}" for name in tasks]
-        self._desk = desk
+        self._reasons = reasons
+        self._room = room
+        self._look = look
+        self._poked = asyncio.Event()
+
+    def poke(self) -> None:
+        """Look now: there is room again."""
+        self._poked.set()
 
     async def tick(self) -> float | None:
-        room = self._desk.free_slots
+        self._poked.clear()
+        room = self._room()
         if room > 0 and (released := await self._jobs.release(list(self._queues), self._reasons, most=room)):
-            self._desk.look()
-            log.info(Event.TASKS_RELEASED, jobs=released)
-        return _RELEASE_EVERY_S
+            self._look()
+            log.log(self._level, Event.TASKS_RELEASED, jobs=released)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_RELEASE_EVERY_S):
+                await self._poked.wait()
+        return None
+
+    @property
+    def _level(self) -> int:
+        return logging.DEBUG if NO_ROOM in self._reasons else logging.INFO
 
 
 class Adopter(Keeper):

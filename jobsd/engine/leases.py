@@ -61,6 +61,7 @@ class Heartbeat:
         self._worker = worker
         self._lease_ms = duration_ms(options.lease)
         self._interval_s = self._lease_ms / 3000
+        self._concurrency = options.concurrency
         self._max_stall_s = options.max_stall.total_seconds()
         self._held = held
         self._attempts = attempts
@@ -236,13 +237,25 @@ class Heartbeat:
         return sorted({payload.task for payload in payloads if payload})[:20]
 
     def _end_if_stalled(self) -> None:
-        """End a process in which a function is ``max_stall`` past its limit: nothing else can take its slot back."""
-        for attempt in list(self._attempts.values()):
-            limit_s = attempt.timeout_ms / 1000 + self._max_stall_s
-            if attempt.timeout_ms and monotonic() - attempt.began > limit_s:
-                payload = attempt.payload
-                task = payload.task if payload else None
-                log.critical(
-                    Event.LOOP_STALLED, job_id=attempt.lease.id, task=task, limit_s=limit_s, stack=self._home_stack()
-                )
-                os._exit(STALLED_EXIT_CODE)
+        """End a process in which a function is ``max_stall`` past its limit: nothing else can take its slot back.
+
+        A plain function in its thread holds up nobody else: those may be stuck as long as a slot is left.
+        """
+        stuck = [attempt for attempt in list(self._attempts.values()) if self._is_stuck(attempt)]
+        in_threads = [attempt for attempt in stuck if attempt.task is not None and attempt.task.plain]
+        if not stuck or (len(in_threads) == len(stuck) < self._concurrency and not self._blocked_told):
+            return
+        attempt = stuck[0]
+        payload = attempt.payload
+        log.critical(
+            Event.LOOP_STALLED,
+            job_id=attempt.lease.id,
+            task=payload.task if payload else None,
+            limit_s=attempt.timeout_ms / 1000 + self._max_stall_s,
+            stack=self._home_stack(),
+        )
+        os._exit(STALLED_EXIT_CODE)
+
+    def _is_stuck(self, attempt: Attempt) -> bool:
+        limit_s = attempt.timeout_ms / 1000 + self._max_stall_s
+        return attempt.called_at is not None and monotonic() - attempt.called_at > limit_s

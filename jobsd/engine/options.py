@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from jobsd.duration import parse_duration
 from jobsd.hours import Hours
 from jobsd.rate import Rate
-from jobsd.store.limits import Limits
+from jobsd.size import parse_size
+from jobsd.store.limits import RESOURCE, Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def _rate(value: object) -> Rate:
@@ -22,6 +26,12 @@ def _hours(text: str) -> str:
     return text
 
 
+def _size(text: str) -> str:
+    parse_size(text)
+    return text
+
+
+SizeOption = Annotated[str, AfterValidator(_size)]
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 RateOption = Annotated[Rate, BeforeValidator(_rate)]
 HoursOption = Annotated[str, AfterValidator(_hours)]
@@ -50,6 +60,10 @@ class WorkerOptions(BaseModel):
     """How long an event loop may be blocked past every limit before the process is ended."""
     max_losses: int = Field(default=3, ge=1, le=100)
     """Lost runs after which a job is archived as the likely cause."""
+    children: int | None = Field(default=None, ge=1, le=1000)
+    """Child processes of one worker, for tasks with executor="process" and jobs whose worker was lost; one a CPU."""
+    suspect_memory: SizeOption | None = None
+    """What a job whose worker was lost may allocate when it runs again, in a child; a quarter of the machine's."""
     keep_completed: Duration = timedelta(hours=1)
     """How long a completed job and its result are kept in Redis."""
     keep_completed_count: int = Field(default=10_000, ge=0)
@@ -111,3 +125,11 @@ class ResourceOptions(BaseModel):
 
     def limits(self) -> Limits:
         return Limits(concurrency=self.concurrency, rate=self.rate)
+
+
+def limit_texts(
+    queues: Mapping[str, QueueOptions], resources: Mapping[str, ResourceOptions], timezone: str
+) -> dict[str, str]:
+    """Return the limits text of each; one that has none must say so, else what it had before would stay."""
+    texts = {name: queue.limits(timezone).to_text() for name, queue in queues.items()}
+    return texts | {RESOURCE + name: resource.limits().to_text() for name, resource in resources.items()}

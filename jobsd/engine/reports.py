@@ -11,7 +11,9 @@ from jobsd.outcome import (
     Archive,
     Cancelled,
     Complete,
+    Died,
     LetGo,
+    NoRoom,
     Outcome,
     Park,
     Postpone,
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("jobsd")
 
 
-def report(attempt: Attempt, outcome: Outcome, transition: Transition) -> None:  # noqa: C901 - one case for each transition
+def report(attempt: Attempt, outcome: Outcome, transition: Transition) -> None:  # noqa: C901, PLR0912 - one case for each transition
     match transition:
         case Complete():
             if _logger.isEnabledFor(logging.DEBUG):
@@ -45,8 +47,12 @@ def report(attempt: Attempt, outcome: Outcome, transition: Transition) -> None: 
             log.debug(Event.JOB_SNOOZED, **_facts(attempt))
         case Remove():
             log.info(Event.JOB_DROPPED, cause=_cause(outcome), **_facts(attempt))
+        case Park(reason) if isinstance(outcome, NoRoom):
+            log.debug(Event.JOB_PARKED, reason=reason, **_facts(attempt))
         case Park(reason):
             log.warning(Event.JOB_PARKED, reason=reason, **_facts(attempt))
+        case Requeue() if isinstance(outcome, Died):
+            log.warning(Event.JOB_LOST, cause=outcome.message, **_facts(attempt))
         case Requeue():
             log.info(Event.JOB_REQUEUED, **_facts(attempt))
         case Postpone(at_ms):

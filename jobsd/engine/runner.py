@@ -3,37 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jobsd.context import Context
+from jobsd.clock import monotonic
 from jobsd.delays import DEFAULT, Backoff
 from jobsd.duration import duration_ms
 from jobsd.engine.attempt import Attempt, Stop
 from jobsd.engine.decide import Policy
 from jobsd.engine.gates import Opening
-from jobsd.engine.texts import MESSAGE_LIMIT, capped, message_of, trace_of
+from jobsd.engine.outcomes import expired, outcome_of, stopped_outcome
+from jobsd.engine.texts import MESSAGE_LIMIT, capped, message_of
 from jobsd.events import Event
 from jobsd.hours import Hours
 from jobsd.logger import log
-from jobsd.outcome import (
-    Cancelled,
-    Drop,
-    Dropped,
-    Expired,
-    Failed,
-    Interrupted,
-    LeaseLost,
-    Outcome,
-    Retry,
-    SkipRetry,
-    Snooze,
-    Snoozed,
-    Succeeded,
-    TimedOut,
-    TooEarly,
-    UnknownTask,
-    Untagged,
-)
+from jobsd.outcome import Failed, Interrupted, Outcome, Succeeded, TooEarly, UnknownTask, Untagged
 from jobsd.store.codec import PAYLOAD_START, UndecodableError
 from jobsd.store.looks import noted
 
@@ -41,33 +24,48 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from jobsd.definition import Task
+    from jobsd.engine.calling import Caller
+    from jobsd.engine.children.pool import Children
     from jobsd.engine.options import WorkerOptions
-    from jobsd.store.codec import Codec
-    from jobsd.store.jobs import Jobs
+    from jobsd.store.codec import Codec, Payload
 
 
 _CANCEL_AGAIN_S = 1.0
 
 
+class _Prepared(NamedTuple):
+    task: Task[..., Any]
+    payload: Payload
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+
+class _TooLateError(Exception):
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__()
+        self.outcome = outcome
+
+
 class Runner:
-    """Looks a job's task up, checks its arguments, runs it with a timer."""
+    """Looks a job's task up, checks its arguments, runs it with a timer: here, or in one of the ``children``."""
 
     def __init__(
         self,
-        jobs: Jobs,
         tasks: Mapping[str, Task[..., Any]],
         options: WorkerOptions,
-        shared: dict[str, Any],
+        caller: Caller,
         codec: Codec,
         *,
+        children: Children | None = None,
         timezone: str = "UTC",
     ) -> None:
-        self._jobs = jobs
         self._tasks = tasks
-        self._shared = shared
+        self._caller = caller
         self._codec = codec
+        self._children = children
         self._timeout_ms = duration_ms(options.timeout)
         self._retries = options.retries
+        self._max_losses = options.max_losses
         self._cancel_grace_s = options.cancel_grace.total_seconds()
         self._loop = asyncio.get_running_loop()
         self._openings = {
@@ -79,33 +77,69 @@ class Runner:
         attempt.running = True
         try:
             prepared = self._prepare(attempt)
-            expired = _expired(attempt)
+            too_late = expired(attempt, attempt.lease.started_at)
         except UndecodableError as error:
             return Failed("UndecodableError", capped(str(error), MESSAGE_LIMIT), for_good=True)
         except Exception as error:  # noqa: BLE001 - options may be wrong, and a validator of the user's may raise anything
             return Failed("InvalidArgumentsError", message_of(error), for_good=True)
         if attempt.stop is not None:
-            return stopped_outcome(attempt, asyncio.CancelledError()) or Interrupted()
+            stopped = stopped_outcome(attempt, asyncio.CancelledError())
+            return Interrupted() if stopped is None else stopped
         if prepared is None:
             assert attempt.payload is not None  # noqa: S101 - it was read, or an error was raised
             return UnknownTask(attempt.payload.task)
-        if expired is not None:
-            return expired
-        task, ctx, args, kwargs = prepared
+        if too_late is not None:
+            return too_late
+        task = prepared.task
         if (task.hours is not None or task.resources) and (not_yet := self._not_yet(attempt, task)):
             return not_yet
-        timer = self._loop.call_later(attempt.timeout_ms / 1000, self._expire, attempt)
-        attempt.called = True
+        if self._children is not None and (task.executor is not None or attempt.losses):
+            return await self._run_in_child(attempt, task, self._children)
+        timer = self._begin(attempt)
         try:
-            result = await task.function(ctx, *args, **kwargs)
+            result = await self._caller.call(task, attempt.lease, prepared.payload, prepared.args, prepared.kwargs)
         except BaseException as error:  # noqa: BLE001 - not even SystemExit of a task may end the worker
-            return _outcome_of(attempt, error)
+            return outcome_of(attempt, error)
         else:
-            return stopped_outcome(attempt, None) or Succeeded(result)
+            stopped = stopped_outcome(attempt, None)
+            return Succeeded(result) if stopped is None else stopped  # an outcome without fields is not true
         finally:
             timer.cancel()
 
-    def _prepare(self, attempt: Attempt) -> tuple[Task[..., Any], Context, tuple[Any, ...], dict[str, Any]] | None:
+    async def _run_in_child(self, attempt: Attempt, task: Task[..., Any], children: Children) -> Outcome:
+        timer: asyncio.TimerHandle | None = None
+
+        def begin() -> None:
+            nonlocal timer
+            if timer is not None:
+                timer.cancel()
+            # To start a child takes a while.
+            if (too_late := expired(attempt, attempt.now)) is not None:
+                raise _TooLateError(too_late)
+            timer = self._begin(attempt)
+
+        try:
+            outcome = await children.run(attempt, task, begin)
+        except _TooLateError as error:
+            return error.outcome
+        except BaseException as error:  # noqa: BLE001 - as above
+            return outcome_of(attempt, error)
+        else:
+            ended_well = isinstance(outcome, Succeeded)
+            stopped = stopped_outcome(attempt, None if ended_well else asyncio.CancelledError())
+            return outcome if stopped is None else stopped
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    def _begin(self, attempt: Attempt) -> asyncio.TimerHandle:
+        """Note that the function is called now; the timer cancels it."""
+        attempt.called_at = monotonic()
+        if attempt.policy is not None and attempt.policy.deadline is not None:
+            attempt.timeout_ms = max(1, min(attempt.timeout_ms, attempt.policy.deadline - attempt.now))
+        return self._loop.call_later(attempt.timeout_ms / 1000, self._expire, attempt)
+
+    def _prepare(self, attempt: Attempt) -> _Prepared | None:
         """Read the job and look its task up; None if nobody here knows the task."""
         lease = attempt.lease
         payload = attempt.payload = self._codec.decode(lease.payload)
@@ -114,12 +148,9 @@ class Runner:
             return None
         options = payload.options
         attempt.timeout_ms = int(options.get("t") or task.timeout_ms or self._timeout_ms)
-        if "dl" in options:
-            attempt.timeout_ms = max(1, min(attempt.timeout_ms, int(options["dl"]) - lease.started_at))
-        attempt.policy = self._policy(task, options, lease.side)
+        attempt.policy = self._policy(attempt, task, options)
         args, kwargs = task.arguments.validate(payload.args, payload.kwargs)
-        ctx = Context(self._shared, self._jobs, lease, payload.task, payload.enqueued_at)
-        return task, ctx, args, kwargs
+        return _Prepared(task, payload, args, kwargs)
 
     def _not_yet(self, attempt: Attempt, task: Task[..., Any]) -> TooEarly | Untagged | None:
         """Return why the job has to wait for what its task asks for, if it does."""
@@ -135,12 +166,17 @@ class Runner:
                 return Untagged(limits)
         return None
 
-    def _policy(self, task: Task[..., Any], options: dict[str, Any], side: bytes | None) -> Policy:
+    def _policy(self, attempt: Attempt, task: Task[..., Any], options: dict[str, Any]) -> Policy:
         retries = int(options["r"]) if "r" in options else task.retries
         backoff = Backoff.from_wire(options["b"]) if "b" in options else task.backoff
-        failures = int(noted(side).get("f", 0)) if side else 0
+        failures = losses = 0
+        if attempt.lease.side:
+            facts = noted(attempt.lease.side)
+            failures, losses = int(facts.get("f", 0)), int(facts.get("l", 0))
+            attempt.losses = losses
         deadline = int(options["dl"]) if "dl" in options else None
-        return Policy(failures, self._retries if retries is None else retries, backoff or DEFAULT, deadline)
+        retries = self._retries if retries is None else retries
+        return Policy(failures, retries, backoff or DEFAULT, deadline, losses, self._max_losses)
 
     def _expire(self, attempt: Attempt) -> None:
         attempt.cancel(Stop.TIMEOUT)
@@ -183,73 +219,3 @@ def with_resources(limits: str, resources: Sequence[str]) -> str:
         return limits
     lanes = [part for part in parts if part.startswith(("k=", "r="))]
     return ",".join([*sorted([*lanes, *missing]), *parts[len(lanes) :]])
-
-
-def _outcome_of(attempt: Attempt, error: BaseException) -> Outcome:
-    stopped = stopped_outcome(attempt, error)
-    if stopped is not None:
-        return stopped
-    match error:
-        case Retry():
-            return _failed(error, delay_ms=error.delay_ms)
-        case Snooze():
-            return Snoozed(error.delay_ms)
-        case SkipRetry():
-            return _failed(error, for_good=True)
-        case Drop():
-            return Dropped(message_of(error))
-        case _:
-            return _failed(error, for_good=_not_retried(attempt, type(error)), counts=_counts(attempt, error))
-
-
-def _expired(attempt: Attempt) -> Expired | None:
-    """Return the outcome of a job that comes too late; only a first attempt can miss its start."""
-    options = attempt.payload.options if attempt.payload else {}
-    started_at = attempt.lease.started_at
-    if "sb" in options and attempt.lease.attempt == 1 and started_at > int(options["sb"]):
-        late_s = (started_at - int(options["sb"])) / 1000
-        return Expired(f"expired: it could start only {late_s:,.1f} s after start_by")
-    if "dl" in options and started_at >= int(options["dl"]):
-        return Expired("expired: its deadline had passed before it could start")
-    return None
-
-
-def _not_retried(attempt: Attempt, kind: type[BaseException]) -> bool:
-    task = attempt.task
-    if task is None:
-        return False
-    return issubclass(kind, task.no_retry_on) or (task.retry_on is not None and not issubclass(kind, task.retry_on))
-
-
-def _counts(attempt: Attempt, error: BaseException) -> bool:
-    if attempt.task is None or attempt.task.is_failure is None:
-        return True
-    try:
-        return bool(attempt.task.is_failure(error))
-    except Exception:  # noqa: BLE001 - what cannot be told apart is a failure
-        return True
-
-
-def stopped_outcome(attempt: Attempt, error: BaseException | None) -> Outcome | None:
-    """Return the outcome of a function that we cancelled, however it chose to end afterwards."""
-    match attempt.stop:
-        case Stop.TIMEOUT:
-            for_good = _not_retried(attempt, TimeoutError)
-            return TimedOut(attempt.timeout_ms, trace_of(error) if error else None, for_good)
-        case Stop.LEASE_LOST:
-            return LeaseLost()
-        case Stop.SHUTDOWN:
-            # One that came to its own end is not run again; an error on the way out is of our making.
-            return None if error is None else Interrupted()
-        case Stop.CANCELLED:
-            return None if error is None else Cancelled("cancelled")
-        case Stop.ABORTED:
-            return Cancelled("cancelled") if isinstance(error, asyncio.CancelledError) else None
-        case None:
-            return None
-
-
-def _failed(
-    error: BaseException, *, delay_ms: int | None = None, for_good: bool = False, counts: bool = True
-) -> Failed:
-    return Failed(type(error).__name__, message_of(error), trace_of(error), delay_ms, for_good, counts)

@@ -13,7 +13,7 @@ def message_of(error: BaseException) -> str:
     """Return what the error says, or its type where it says nothing or cannot speak."""
     try:
         text = str(error)
-    except Exception as broken:  # noqa: BLE001 - an exception whose __str__ raises
+    except BaseException as broken:  # noqa: BLE001 - an exception whose __str__ raises
         text = f"(no message: {type(broken).__name__})"
     return capped(text or type(error).__name__, MESSAGE_LIMIT)
 
@@ -22,7 +22,7 @@ def trace_of(error: BaseException) -> str:
     """Return the traceback, its end where it is too long: that is where the cause stands."""
     try:
         text = "".join(traceback.format_exception(error))
-    except Exception as broken:  # noqa: BLE001 - see message_of
+    except BaseException as broken:  # noqa: BLE001 - see message_of
         text = f"(no trace: {type(broken).__name__})"
     return encodable(text if len(text) <= TRACE_LIMIT else "… (cut)\n" + text[-TRACE_LIMIT:])
 
@@ -30,7 +30,7 @@ def trace_of(error: BaseException) -> str:
 def repr_of(value: object) -> str:
     try:
         text = repr(value)
-    except Exception as broken:  # noqa: BLE001 - a __repr__ of the user's may raise anything
+    except BaseException as broken:  # noqa: BLE001 - a __repr__ of the user's may raise anything
         text = f"(no repr: {type(broken).__name__})"
     return capped(text, REPR_LIMIT)
 

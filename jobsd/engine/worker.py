@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import re
-import secrets
 import socket
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,17 +12,22 @@ from typing import TYPE_CHECKING, Any, Literal
 from jobsd.clock import monotonic
 from jobsd.delays import DEFAULT
 from jobsd.engine.attempt import Attempt, Stop
+from jobsd.engine.calling import Caller
 from jobsd.engine.cancels import Canceller
-from jobsd.engine.decide import Policy, decide
+from jobsd.engine.children.pool import Children
+from jobsd.engine.decide import NO_ROOM, Policy, decide
+from jobsd.engine.dependencies import Dependencies
 from jobsd.engine.dispatcher import Dispatcher
+from jobsd.engine.drain import ANSWERED_WITHIN_S, Drain, quietly
 from jobsd.engine.endings import Endings
 from jobsd.engine.finisher import Finisher
 from jobsd.engine.gates import Gates
 from jobsd.engine.keepers import Adopter, Recoverer, Releaser, Trimmer
 from jobsd.engine.leases import Heartbeat
-from jobsd.engine.options import QueueOptions, ResourceOptions, WorkerOptions
+from jobsd.engine.options import QueueOptions, ResourceOptions, WorkerOptions, limit_texts
+from jobsd.engine.outcomes import stopped_outcome
 from jobsd.engine.reports import report
-from jobsd.engine.runner import Runner, stopped_outcome
+from jobsd.engine.runner import Runner
 from jobsd.engine.texts import message_of
 from jobsd.engine.waker import Waker
 from jobsd.events import Event
@@ -32,18 +35,17 @@ from jobsd.logger import log
 from jobsd.outcome import Archive, Cancelled, Failed, Interrupted, Outcome
 from jobsd.store.codec import Codec, JsonCodec, UndecodableError
 from jobsd.store.connection import connect
+from jobsd.store.ids import worker_id
 from jobsd.store.jobs import Jobs, Lease
 from jobsd.store.keys import DEFAULT_SHARD, unblock_key
-from jobsd.store.limits import RESOURCE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Coroutine, Mapping, Sequence
 
     from jobsd.definition import Task
+    from jobsd.engine.children.process import ChildSetup
     from jobsd.service import Service
 
-_CANCELLED_WITHIN_S = 1.5  # at shutdown: `docker stop` kills two seconds after the grace
-_ANSWERED_WITHIN_S = 2.0
 _WRITTEN_WITHIN_S = 3.0
 _NO_POLICY = Policy(0, 0, DEFAULT)  # of a job that could not be read: it is never retried
 
@@ -55,7 +57,8 @@ class Worker:
     executions are streamed for the ledger; ``unknown_queues`` what clients of the shard may do with
     queues that no worker ever served (None: whatever was said before). ``resources`` are what jobs of several queues
     share, ``timezone`` is that of hours which name none. The limits of queues and resources hold for all workers; with
-    ``says_limits`` false it leaves them as they are.
+    ``says_limits`` false it leaves them as they are. ``child`` is how a child process is started; without it none is:
+    what asks for one runs like any other, and so does a job whose worker was lost.
     """
 
     def __init__(
@@ -73,8 +76,9 @@ class Worker:
         timezone: str = "UTC",
         says_limits: bool = True,
         codec: Codec | None = None,
+        child: ChildSetup | None = None,
     ) -> None:
-        self.id = _worker_id()
+        self.id = worker_id()
         self.options = options = options or WorkerOptions()
         self.attempts: dict[str, Attempt] = {}
         """What runs, by mark."""
@@ -85,14 +89,19 @@ class Worker:
         self._loop = asyncio.get_running_loop()
         # What tasks do with Redis must not take the engine's connections.
         self._redis_of_tasks = connect(url, connections=max(50, options.concurrency), waiting=True)
-        self._runner = Runner(
-            Jobs(self._redis_of_tasks, shard=shard),
-            tasks,
-            options,
-            shared if shared is not None else {},
-            codec,
-            timezone=timezone,
-        )
+        self._children: Children | None = None
+        releasers: list[Service] = []
+        if tasks:
+            known = [f"task:{name}" for name in tasks]
+            releasers.append(Releaser(jobs, queues, known, lambda: self.free_slots, self.look))
+        if child is not None:
+            for_children = Releaser(jobs, queues, [NO_ROOM], self._room_in_children, self.look)
+            releasers.append(for_children)
+            self._children = Children(child, options, freed=for_children.poke)
+        self._dependencies = Dependencies()
+        of_tasks = Jobs(self._redis_of_tasks, shard=shard)
+        caller = Caller(of_tasks, shared if shared is not None else {}, self._dependencies)
+        self._runner = Runner(tasks, options, caller, codec, children=self._children, timezone=timezone)
         self._endings = Endings(self.id, options, codec, records=records)
         self.finisher = Finisher(jobs, self.id, options, self._written, self._end_cancelled)
         self._waker = Waker(url, [jobs.base(queue) for queue in queues], unblock_key(self.id, shard), self._token_came)
@@ -113,7 +122,7 @@ class Worker:
             },
             queues=list(queues),
             unknown_queues=unknown_queues,
-            limits=_limits(queues, resources or {}, timezone) if says_limits else {},
+            limits=limit_texts(queues, resources or {}, timezone) if says_limits else {},
             lost=self._lost,
         )
         self._keepers: list[Service] = [
@@ -122,15 +131,20 @@ class Worker:
             Adopter(jobs),
             self._gates,
             Canceller(url, shard, self.id, self.attempts, self.cancel),
+            *releasers,
         ]
-        if tasks:
-            self._keepers.append(Releaser(jobs, queues, list(tasks), self))
         self.ended: Counter[str] = Counter()
         """Endings so far, by finish.lua's letter."""
         self._report = report
         self._dispatching: asyncio.Task[None] | None = None
+        self.ready = asyncio.Event()
+        """It has signed on and takes jobs."""
         self._stop_requested = asyncio.Event()
         self._at_once = asyncio.Event()
+
+    @property
+    def grace_s(self) -> float:
+        return self.options.grace.total_seconds()
 
     async def work(self, attempt: Attempt) -> None:
         """Carry one leased job to a written end."""
@@ -164,6 +178,9 @@ class Worker:
         """Claim now, if there is room."""
         self._waker.poke()
 
+    def _room_in_children(self) -> int:
+        return 0 if self._children is None else min(self.free_slots, self._children.room)
+
     async def settled(self) -> None:
         """Return when what ended is written and the leases of what runs are prolonged."""
         await self._heartbeat.beat_now()  # however long the server is away: the time for the endings begins afterwards
@@ -181,7 +198,9 @@ class Worker:
         running: list[asyncio.Task[Any]] = []
         try:
             await self._first_beat()
+            await self._unless_stopped(self._dependencies.open())
             self._dispatching = self._loop.create_task(self.dispatcher.run())
+            self.ready.set()
             running = [self._loop.create_task(service.run()) for service in (self.finisher, *self._keepers)]
             if burst:
                 running.append(self._loop.create_task(self._stop_when_empty()))
@@ -231,11 +250,18 @@ class Worker:
 
     async def _first_beat(self) -> None:
         """Sign on before the first claim, however long Redis is away."""
-        beat = self._loop.create_task(self._heartbeat.beat_now())
+        await self._unless_stopped(self._heartbeat.beat_now())
+
+    async def _unless_stopped(self, starting: Coroutine[Any, Any, None]) -> None:
+        """Wait for it, but not beyond ``stop``."""
+        started = self._loop.create_task(starting)
         stop = self._loop.create_task(self._stop_requested.wait())
-        await asyncio.wait({beat, stop}, return_when=asyncio.FIRST_COMPLETED)
-        beat.cancel()
-        stop.cancel()
+        try:
+            await asyncio.wait({started, stop}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stop.cancel()
+            started.cancel()
+        await asyncio.gather(started, return_exceptions=True)
 
     async def _stop_when_empty(self) -> None:
         while not (self.dispatcher.idle and self.dispatcher.next_due is None and not self._held):
@@ -245,71 +271,28 @@ class Worker:
         self.stop()
 
     async def _drain(self) -> None:
-        """Let what runs end, cancel the rest, give back what is left; after the grace it is a matter of seconds."""
         log.info(Event.DAEMON_DRAINING, worker=self.id, running=len(self.attempts))
-        self.dispatcher.stop()
-        leaving = self._loop.create_task(self._leave_to_others())
-        if not self._at_once.is_set():
-            await self._ended_within(self.options.grace.total_seconds(), unless=self._at_once)
-        for attempt in list(self.attempts.values()):
-            attempt.cancel(Stop.SHUTDOWN)
-        await self._ended_within(min(self.options.cancel_grace.total_seconds(), _CANCELLED_WITHIN_S))
-        await self._end_dispatch()
-        await asyncio.wait({leaving}, timeout=_ANSWERED_WITHIN_S)
-        leaving.cancel()
+        drain = Drain(self.attempts, self.dispatcher, self._dispatching, self._waker, self.options, self._at_once)
+        await drain.run()
         for attempt in list(self.attempts.values()):
             self._hand_back(attempt)
         await self.finisher.drained(_WRITTEN_WITHIN_S)
 
-    async def _leave_to_others(self) -> None:
-        """Let other workers wait for what is to come, from now on, however long the grace is."""
-        if self._dispatching is not None:
-            await asyncio.wait({self._dispatching})
-        await self._quietly(self._waker.end())
-        await self._quietly(self.dispatcher.hand_on())
-
-    async def _end_dispatch(self) -> None:
-        """End the claims. One whose answer has not come is asked for again: its jobs are given back by ``start``.
-
-        If that is not answered either, its leases run out and count as lost: nobody can tell by then.
-        """
-        if self._dispatching is None:
-            return
-        await asyncio.wait({self._dispatching}, timeout=_ANSWERED_WITHIN_S)
-        self._dispatching.cancel()
-        await asyncio.gather(self._dispatching, return_exceptions=True)
-        if self.dispatcher.unanswered:
-            await self._quietly(asyncio.wait_for(self.dispatcher.claim(1), _ANSWERED_WITHIN_S))
-
-    async def _ended_within(self, seconds: float, unless: asyncio.Event | None = None) -> None:
-        running = {a.runs_in for a in self.attempts.values() if a.runs_in}
-        if not running:
-            return
-        ended = self._loop.create_task(_all_ended(running))
-        waiting: set[asyncio.Task[Any]] = {ended}
-        if unless is not None:
-            waiting.add(self._loop.create_task(unless.wait()))
-        await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        for task in waiting:
-            task.cancel()
-
     def _hand_back(self, attempt: Attempt) -> None:
         """Write the end of a job whose function resists: this process is about to end, and with it the function."""
         log.warning(Event.JOB_RESISTED, job_id=attempt.lease.id, reason=attempt.reason)
-        self._end_as(attempt, stopped_outcome(attempt, asyncio.CancelledError()) or Interrupted())
+        stopped = stopped_outcome(attempt, asyncio.CancelledError())
+        self._end_as(attempt, Interrupted() if stopped is None else stopped)
 
     async def _close(self) -> None:
-        await self._quietly(asyncio.wait_for(self.dispatcher.hand_on(), _ANSWERED_WITHIN_S))
+        await quietly(asyncio.wait_for(self.dispatcher.hand_on(), ANSWERED_WITHIN_S))
+        if self._children is not None:
+            await quietly(self._children.close())
+        await quietly(self._dependencies.close())
         await self._waker.close()
         await self._heartbeat.stop()
         await self._redis_of_tasks.aclose()
         await self._redis.aclose()
-
-    async def _quietly(self, call: Any) -> None:
-        try:
-            await call
-        except Exception as error:  # noqa: BLE001 - on the way out; a poll is the net
-            log.debug(Event.SERVICE_FAILED, service="Worker", cause=repr(error))
 
     # --- endings ------------------------------------------------------------------------------------
 
@@ -364,21 +347,3 @@ class Worker:
             log.warning(Event.LEASE_LOST, job_id=lease.id, attempt=lease.attempt, at=monotonic())
             attempt.cancel(Stop.LEASE_LOST)
             self._runner.watch(attempt)
-
-
-def _limits(
-    queues: Mapping[str, QueueOptions], resources: Mapping[str, ResourceOptions], timezone: str
-) -> dict[str, str]:
-    """Return the limits text of each; one that has none must say so, else what it had before would stay."""
-    texts = {name: queue.limits(timezone).to_text() for name, queue in queues.items()}
-    return texts | {RESOURCE + name: resource.limits().to_text() for name, resource in resources.items()}
-
-
-async def _all_ended(running: set[asyncio.Task[None]]) -> None:
-    await asyncio.wait(running)
-
-
-def _worker_id() -> str:
-    """Return a name that a person can place and that no other process ever has."""
-    host = re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname())[:40]
-    return f"{host}-{os.getpid()}-{secrets.token_hex(3)}"

@@ -1,12 +1,12 @@
 """Jobs and results as bytes: arq's two dictionaries, in JSON.
 
     payload  {"i": incarnation, "l": limits, "t": null, "f": task, "a": [args], "k": {kwargs}, "et": enqueued at, ms,
-              "o": options}
+              "o": options, "h": headers}
     result   {"i": …, "t": attempt, "f": …, "a": …, "k": …, "et": …, "s": success, "r": result or error,
               "st": started at, "ft": finished at, "q": queue, "id": job id}
 
-``i``, ``l`` and ``o`` are ours, and arq passes over them; ``i`` comes first, and ``l`` (limits_text.py) second if the
-job has limits, because the scripts look for them there. They append to ``a`` where it comes last.
+``i``, ``l``, ``o`` and ``h`` are ours, and arq passes over them; ``i`` comes first, and ``l`` (limits_text.py) second
+if the job has limits, because the scripts look for them there. They append to ``a`` where it comes last.
 An error in ``r`` is {"type": …, "message": …}. What a stock arq client wrote (a pickle, by default) is
 read only by the arq worker, with the deserializer it was given.
 """
@@ -36,6 +36,7 @@ class Payload(NamedTuple):
     incarnation: str
     options: dict[str, Any]
     limits: str = ""
+    headers: dict[str, Any] = {}  # noqa: RUF012 - nobody writes to it; ctx.headers cannot be written to
 
 
 class UndecodableError(ValueError):
@@ -51,6 +52,7 @@ def encode_payload(
     enqueued_at: int,
     options: dict[str, Any],
     limits: str = "",
+    headers: dict[str, Any] | None = None,
     args_last: bool = False,
     limit_bytes: int = PAYLOAD_LIMIT_BYTES,
 ) -> bytes:
@@ -60,6 +62,8 @@ def encode_payload(
         job = {"i": incarnation, "l": limits} | job
     if options:
         job["o"] = options
+    if headers:
+        job["h"] = headers
     if args_last:
         job["a"] = job.pop("a")
     try:
@@ -93,6 +97,7 @@ def payload_of(job: dict[str, Any]) -> Payload:
     """Return arq's job dictionary as a Payload. Raises ValueError, KeyError, TypeError or OverflowError."""
     task, args, kwargs, enqueued_at = job["f"], job["a"], job["k"], int(job["et"])
     options: Any = job.get("o") or {}
+    headers: Any = job.get("h")
     if not isinstance(task, str) or not isinstance(args, list | tuple) or not isinstance(kwargs, dict):
         msg = "f, a and k must be a name, a list and an object"
         raise TypeError(msg)
@@ -104,7 +109,11 @@ def payload_of(job: dict[str, Any]) -> Payload:
         raise ValueError(msg)
     given = tuple(cast("list[Any]", args)), cast("dict[str, Any]", kwargs)
     incarnation, limits = str(job.get("i") or enqueued_at), str(job.get("l") or "")
-    return Payload(task, *given, enqueued_at, incarnation, cast("dict[str, Any]", options), limits)
+    payload = Payload(task, *given, enqueued_at, incarnation, cast("dict[str, Any]", options), limits)
+    # No job fails for what is wrong with its trace.
+    return (
+        payload._replace(headers=cast("dict[str, Any]", headers)) if headers and isinstance(headers, dict) else payload
+    )
 
 
 def _loads(text: bytes) -> Any:

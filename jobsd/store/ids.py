@@ -1,4 +1,4 @@
-"""Job ids: 26 characters that sort by the time they were made.
+"""Ids of jobs and of workers. A job's are 26 characters that sort by the time they were made:
 
 48 bits of epoch ms, then 80 random bits, in lower-case Crockford base32 (the layout of ULID). Ids of
 one process rise strictly, so jobs that fall due in the same ms run in the order they were enqueued.
@@ -7,6 +7,9 @@ one process rise strictly, so jobs that fall due in the same ms run in the order
 from __future__ import annotations
 
 import os
+import re
+import secrets
+import socket
 import threading
 
 from jobsd.clock import now_ms
@@ -62,3 +65,9 @@ new_id = _source.next
 def incarnation_of(new: str) -> str:
     """Return what tells this use of an id from every other: the random end of an id that was made for it."""
     return new[-INCARNATION_LENGTH:]
+
+
+def worker_id() -> str:
+    """Return a worker's name that a person can place and that no other process ever has."""
+    host = re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname())[:40]
+    return f"{host}-{os.getpid()}-{secrets.token_hex(3)}"

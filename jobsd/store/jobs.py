@@ -104,6 +104,9 @@ class Quota(NamedTuple):
 class Jobs:
     """The scripts of one shard, on one Redis client."""
 
+    progress_every_s = 0.2
+    """How often a running job is to tell its progress at the most."""
+
     def __init__(self, redis: Redis, *, shard: str = DEFAULT_SHARD, variants: Mapping[str, str] | None = None) -> None:
         self.redis = redis
         self.shard = shard

@@ -130,3 +130,23 @@ async def ignores_its_cancellation(ctx: Context) -> str:
             tell(ctx, "cancelled")
     tell(ctx, "ended")
     return "done"
+
+
+@task("innocent", timeout="5m")
+async def innocent(ctx: Context, n: int) -> int:
+    """Wait at first, so that all are there when their worker dies; then end at once."""
+    tell(ctx, "started")
+    if ctx.attempt == 1:
+        await passed("never")
+    tell(ctx, "ended")
+    return n
+
+
+@task("bomb", timeout="5m")
+async def bomb(ctx: Context) -> None:
+    """Take all the memory that there is, and wait for more."""
+    tell(ctx, "started")
+    held: list[bytearray] = []
+    while True:
+        held.append(bytearray(4_000_000))
+        await asyncio.sleep(0)

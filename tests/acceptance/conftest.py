@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,6 +92,13 @@ class Daemon:
         return code
 
     def close(self) -> None:
+        if self.process.poll() is None and "--processes" in self.process.args:
+            # Killed, it would leave daemons behind that first wait for their jobs.
+            for _ in range(2):
+                self.process.send_signal(signal.SIGTERM)
+                time.sleep(0.1)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(10)
         if self.process.poll() is None:
             self.kill()
         for pipe in (self.process.stdout, self.process.stderr):

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from jobsd import Context, definition, fixed, task
+from jobsd import Context, PlainContext, definition, fixed, task
 from jobsd.definition import registry
 from jobsd.errors import InvalidArgumentsError, InvalidOptionError, TaskDefinitionError
 
@@ -55,7 +55,16 @@ def test_a_module_that_is_loaded_again_may_define_its_tasks_again() -> None:
     assert task("again")(add)
 
 
-def _sync(ctx: Context) -> None: ...
+def _plain_with_context(ctx: Context) -> None: ...
+async def _async_with_plain_context(ctx: PlainContext) -> None: ...
+def _generator(ctx: PlainContext):
+    yield 1
+
+
+async def _async_generator(ctx: Context):
+    yield 1
+
+
 async def _no_context() -> None: ...
 async def _keyword_context(*, ctx: Context) -> None: ...
 async def _star_context(*args: int) -> None: ...
@@ -65,7 +74,10 @@ async def _underscore(ctx: Context, _hidden: int) -> None: ...
 @pytest.mark.parametrize(
     ("function", "told"),
     [
-        (_sync, "async def"),
+        (_plain_with_context, "a plain function is handed a PlainContext: a Context is for async functions"),
+        (_async_with_plain_context, "an async function is handed a Context, not a PlainContext"),
+        (_generator, "it is a generator: a task returns its result, it yields nothing"),
+        (_async_generator, "it is a generator"),
         (_no_context, "first parameter must be the context"),
         (_keyword_context, "first parameter must be the context"),
         (_star_context, "first parameter must be the context"),
@@ -77,6 +89,38 @@ def test_a_function_that_cannot_be_a_task_is_refused(function, told: str) -> Non
         task("odd")(function)
     assert refused.value.task == "odd"
     assert refused.value.exit_code == 2
+
+
+def plain(ctx: PlainContext, a: int) -> int:
+    return a + 1
+
+
+def test_a_plain_function_is_a_task_too_and_is_called_like_a_function() -> None:
+    defined = task(executor="process", memory="64MB")(plain)
+    assert defined(None, 1) == 2
+    assert (defined.plain, defined.executor, defined.memory_bytes) == (True, "process", 64_000_000)
+    assert (task()(add).plain, task()(add).executor) == (False, None)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"executor": "thread"}, "executor is 'thread'; allowed is \"process\", or none"),
+        ({"memory": "64MB"}, 'memory needs executor="process": a thread cannot be limited'),
+        ({"executor": "process", "memory": 64}, "memory: 64 is not an amount of memory with its unit, such as"),
+        ({"executor": "process", "memory": "1MB"}, "memory is '1MB'; at least 16MB is needed to run anything"),
+    ],
+)
+def test_an_executor_that_there_is_not_is_refused(options, told: str) -> None:
+    with pytest.raises(TaskDefinitionError, match=told):
+        task("odd", **options)(plain)
+
+
+def test_a_task_that_no_child_process_could_find_is_refused() -> None:
+    def local(ctx: PlainContext) -> None: ...
+
+    with pytest.raises(TaskDefinitionError, match="a child process cannot find it: define it at the top of a module"):
+        task("odd", executor="process")(local)
 
 
 def test_at_task_without_parentheses_is_explained() -> None:

@@ -4,14 +4,23 @@ import io
 import json
 import logging
 import re
+from contextvars import Context, ContextVar
 from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import structlog
 from structlog.contextvars import bound_contextvars
 
+from jobsd import carry, headers
 from jobsd.daemon.logs import configure_logs
 from jobsd.events import Event
-from jobsd.logger import log
+from jobsd.logger import add_job_facts, log, running_job
+from tests.registered import nothing_else_registered
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Terminal(io.StringIO):
@@ -30,6 +39,7 @@ def restored_logging(monkeypatch):
     for logger, level, handlers in before:
         logger.setLevel(level)
         logger.handlers[:] = handlers
+    structlog.reset_defaults()
 
 
 def lines_of(stream: io.StringIO) -> list[dict[str, object]]:
@@ -210,3 +220,76 @@ def test_libraries_are_heard_from_warning_on_unless_all_is_wanted(level, heard):
     for name in ("debug", "info", "warning", "error"):
         getattr(library, name)(name)
     assert [f"{line['logger']} {line['event']}" for line in lines_of(stream)] == heard
+
+
+JOB = {"task": "email:send", "job_id": "job-1", "attempt": 2, "queue": "low"}
+TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
+
+
+def in_a_job(write: Callable[[], object], **carried: Any) -> None:
+    """Call ``write`` as a runner calls a task: in the job's own context."""
+
+    def run() -> None:
+        running_job.set(SimpleNamespace(**JOB))
+        headers.restore(carried)
+        write()
+
+    Context().run(run)
+
+
+def test_every_line_that_is_written_in_a_job_says_which_whoever_writes_it():
+    stream = io.StringIO()
+    configure_logs("DEBUG", "json", stream)
+    tenant: ContextVar[str] = ContextVar("tenant")
+
+    def write() -> None:
+        log.info(Event.JOB_LOST, cause="x")
+        logging.getLogger("shop").info("sold %s", "it", extra={"price": 3})
+
+    with nothing_else_registered():
+        carry(tenant)
+        in_a_job(write, request_id="r-1", tenant="acme", traceparent=f"00-{TRACE_ID}-b7ad6b7169203331-01")
+    log.info(Event.JOB_LOST)
+    ours, theirs, outside = lines_of(stream)
+    facts = JOB | {"request_id": "r-1", "tenant": "acme", "trace_id": TRACE_ID}
+    assert {name: ours.get(name) for name in facts} == facts
+    assert {name: theirs.get(name) for name in facts} == facts
+    assert (ours["cause"], theirs["price"], theirs["event"]) == ("x", 3, "sold it")
+    assert list(ours)[4:7] == list(theirs)[4:7] == ["task", "job_id", "attempt"]
+    assert set(outside) == {"time", "level", "event", "logger"}
+
+
+def test_a_fact_of_the_line_itself_goes_before_that_of_the_job():
+    stream = io.StringIO()
+    configure_logs("INFO", "json", stream)
+
+    def write() -> None:
+        log.info(Event.JOB_LOST, job_id="another")
+        logging.getLogger("shop").warning("x", extra={"job_id": "another"})
+
+    in_a_job(write)
+    assert [line["job_id"] for line in lines_of(stream)] == ["another", "another"]
+
+
+def test_a_program_that_keeps_its_own_handlers_has_the_facts_on_our_records(caplog):
+    in_a_job(lambda: log.warning(Event.JOB_LOST), request_id="r-1")
+    [record] = caplog.records
+    assert (record.job_id, record.task, record.attempt, record.request_id) == ("job-1", "email:send", 2, "r-1")
+
+
+def test_lines_of_structlog_as_it_comes_say_the_job_too(capsys):
+    configure_logs("INFO", "json", io.StringIO())
+    in_a_job(lambda: structlog.get_logger().info("sold", price=3))
+    out, _ = capsys.readouterr()
+    assert re.search(r"sold .*job_id.*=.*job-1.*price", out)
+
+
+def test_structlog_stays_as_the_program_configured_it(capsys):
+    structlog.configure(processors=[structlog.processors.JSONRenderer()])
+    configure_logs("INFO", "json", io.StringIO())
+    in_a_job(lambda: structlog.get_logger().info("sold"))
+    structlog.configure(processors=[add_job_facts, structlog.processors.JSONRenderer()])
+    in_a_job(lambda: structlog.get_logger().info("sold"))
+    without, with_facts = map(json.loads, capsys.readouterr().out.splitlines())
+    assert without == {"event": "sold"}
+    assert with_facts == JOB | {"event": "sold"}

@@ -24,7 +24,7 @@ POSTGRES = 'an address such as "postgresql://user:password@host:5432/name"'
 DURATION = 'a duration such as "500ms", "30s", "5m", "1h30m", "2d"'
 TOP = (
     "tasks, timezone, redis_url, redis_enable, database_url, state, unknown_queues, "
-    "worker, queues, resources, records, log"
+    "processes, worker, queues, resources, records, log"
 )
 QUEUE = "weight, concurrency, global_concurrency, rate, hours, per_key"
 RATE = 'a rate such as "5/10s", "100/m", "1000/1h": 1 to 100,000 jobs in 10ms to 31d'
@@ -589,6 +589,9 @@ def test_the_sample_shows_every_option_with_its_real_default():
     assert given == Settings()
     for section, options in shown.items():
         if isinstance(options, dict):
-            assert options.keys() == type(getattr(given, section)).model_fields.keys(), section
+            fields = type(getattr(given, section)).model_fields
+            assert options.keys() == {name for name, field in fields.items() if field.default is not None}, section
+            for name in fields.keys() - options.keys():
+                assert re.search(rf"^#   {name} = ", SAMPLE.read_text(), re.MULTILINE), name
     for name in Settings.model_fields:
         assert re.search(rf"^#? *\[?{name}\b", SAMPLE.read_text(), re.MULTILINE), name

@@ -107,7 +107,7 @@ class Session:
                 continue
             for command, shown in commands(block.source):
                 program, *arguments = shlex.split(command)
-                if program in _NOT_RUN or arguments[:1] in (["dev"], ["run"]):
+                if program in _NOT_RUN or arguments[:1] in (["dev"], ["run"], ["reload"]):
                     continue
                 does = (["enqueue"], ["jobs", "retry"], ["queues", "limit"])
                 only_looks = program == "jobsd" and not any(arguments[: len(words)] == words for words in does)
@@ -157,6 +157,7 @@ def plain(line: str) -> str:
     line = re.sub(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?([+-]\d\d:\d\d)?", "<time>", line)
     line = re.sub(r"\b[0-9a-hjkmnp-tv-z]{26}\b", "<id>", line)
     line = re.sub(r"\b\d+\.\d{3}\b", "<seconds>", line)
+    line = re.sub(r"\b\d+ MB\b", "<memory>", line)
     return " ".join(line.replace("─", "").split())
 
 

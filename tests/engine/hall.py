@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from jobsd import Client
 from jobsd.definition import Task
 from jobsd.duration import duration_ms
+from jobsd.engine.leases import Heartbeat
 from jobsd.engine.options import QueueOptions, ResourceOptions, WorkerOptions
 from jobsd.engine.worker import Worker
 from jobsd.execution import Execution
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from jobsd import JobRef
+    from jobsd.engine.children.process import ChildSetup
 
 BASE = "jobsd:{main}:default"
 _QUICK = {"concurrency": 10, "grace": "5s", "cancel_grace": "50ms"}
@@ -43,9 +45,10 @@ class Hall:
         resources: Mapping[str, dict[str, Any]] | None = None,
         timezone: str = "UTC",
         records: bool = False,
+        child: ChildSetup | None = None,
         **options: Any,
     ) -> Worker:
-        """Return a worker that is not started; a plain function is a task of its name.
+        """Return a worker that is not started; a function is a task of its name.
 
         ``queues`` are weights, or a queue's options as a settings file has them.
         """
@@ -58,6 +61,7 @@ class Hall:
             records=records,
             shared={"client": self.client, "colour": "blue"},
             timezone=timezone,
+            child=child,
             resources={name: ResourceOptions(**given) for name, given in (resources or {}).items()},
         )
 
@@ -129,3 +133,15 @@ def a_task(function: Callable[..., Any], *, name: str | None = None, **options: 
     if "timeout" in options:
         options["timeout_ms"] = duration_ms(options.pop("timeout"))
     return Task(function, name or function.__name__, **options)
+
+
+def count_looks(monkeypatch: Any) -> list[object]:
+    """Return a list that grows with each look for stuck functions."""
+    look, looks = Heartbeat._look, []
+
+    def counted(heartbeat: Heartbeat) -> None:
+        look(heartbeat)
+        looks.append(heartbeat)
+
+    monkeypatch.setattr(Heartbeat, "_look", counted)
+    return looks

@@ -86,6 +86,19 @@ def test_options_are_written_only_when_there_are_some():
     assert json.loads(a_payload(options={"r": 3}))["o"] == {"r": 3}
 
 
+def test_headers_are_written_only_when_there_are_some_and_read_as_they_were_written():
+    assert "h" not in json.loads(a_payload(headers={}))
+    payload = a_payload(headers={"request_id": "r-1"}, options={"r": 3})
+    assert payload.endswith(b',"o":{"r":3},"h":{"request_id":"r-1"}}')
+    assert decode_payload(payload).headers == {"request_id": "r-1"}
+    assert decode_payload(a_payload()).headers == {}
+
+
+@pytest.mark.parametrize("odd", [b"[1]", b'"x"', b"7", b"null", b"{}"])
+def test_headers_that_are_none_are_passed_over(odd):
+    assert decode_payload(b'{"f":"x","a":[],"k":{},"et":1,"h":' + odd + b"}").headers == {}
+
+
 def test_what_limits_a_job_stands_behind_its_incarnation_where_the_scripts_look_for_it():
     assert a_payload(limits="k=acme,r=stripe").startswith(b'{"i":"0123456789ab","l":"k=acme,r=stripe","t":null,')
     assert "l" not in json.loads(a_payload())
@@ -98,7 +111,7 @@ def test_arguments_that_are_to_grow_stand_at_the_end_where_the_scripts_append_to
 
 
 def test_arq_reads_our_payload():
-    job = deserialize_job(a_payload(options={"r": 3}, limits="k=acme"), deserializer=json.loads)
+    job = deserialize_job(a_payload(options={"r": 3}, limits="k=acme", headers={"x": 1}), deserializer=json.loads)
     assert (job.function, list(job.args), job.kwargs, job.job_try) == (
         "email:send",
         ["a@example.com"],

@@ -1,0 +1,96 @@
+"""What an attempt's end means, before anybody decides about the job: an error or a stop as an Outcome."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from jobsd.engine.attempt import Stop
+from jobsd.engine.texts import message_of, trace_of
+from jobsd.outcome import (
+    Cancelled,
+    Drop,
+    Dropped,
+    Expired,
+    Failed,
+    Interrupted,
+    LeaseLost,
+    Outcome,
+    Retry,
+    SkipRetry,
+    Snooze,
+    Snoozed,
+    TimedOut,
+)
+
+if TYPE_CHECKING:
+    from jobsd.engine.attempt import Attempt
+
+
+def outcome_of(attempt: Attempt, error: BaseException) -> Outcome:
+    stopped = stopped_outcome(attempt, error)
+    if stopped is not None:
+        return stopped
+    match error:
+        case Retry():
+            return _failed(error, delay_ms=error.delay_ms)
+        case Snooze():
+            return Snoozed(error.delay_ms)
+        case SkipRetry():
+            return _failed(error, for_good=True)
+        case Drop():
+            return Dropped(message_of(error))
+        case _:
+            return _failed(error, for_good=_not_retried(attempt, type(error)), counts=_counts(attempt, error))
+
+
+def expired(attempt: Attempt, started_at: int) -> Expired | None:
+    """Return the outcome of a job that would begin too late then; only a first attempt can miss its start."""
+    options = attempt.payload.options if attempt.payload else {}
+    if "sb" in options and attempt.lease.attempt == 1 and started_at > int(options["sb"]):
+        late_s = (started_at - int(options["sb"])) / 1000
+        return Expired(f"expired: it could start only {late_s:,.1f} s after start_by")
+    if "dl" in options and started_at >= int(options["dl"]):
+        return Expired("expired: its deadline had passed before it could start")
+    return None
+
+
+def _not_retried(attempt: Attempt, kind: type[BaseException]) -> bool:
+    task = attempt.task
+    if task is None:
+        return False
+    return issubclass(kind, task.no_retry_on) or (task.retry_on is not None and not issubclass(kind, task.retry_on))
+
+
+def _counts(attempt: Attempt, error: BaseException) -> bool:
+    if attempt.task is None or attempt.task.is_failure is None:
+        return True
+    try:
+        return bool(attempt.task.is_failure(error))
+    except Exception:  # noqa: BLE001 - what cannot be told apart is a failure
+        return True
+
+
+def stopped_outcome(attempt: Attempt, error: BaseException | None) -> Outcome | None:
+    """Return the outcome of a function that we cancelled, however it chose to end afterwards."""
+    match attempt.stop:
+        case Stop.TIMEOUT:
+            for_good = _not_retried(attempt, TimeoutError)
+            return TimedOut(attempt.timeout_ms, trace_of(error) if error else None, for_good)
+        case Stop.LEASE_LOST:
+            return LeaseLost()
+        case Stop.SHUTDOWN:
+            # One that came to its own end is not run again; an error on the way out is of our making.
+            return None if error is None else Interrupted()
+        case Stop.CANCELLED:
+            return None if error is None else Cancelled("cancelled")
+        case Stop.ABORTED:
+            return Cancelled("cancelled") if isinstance(error, asyncio.CancelledError) else None
+        case None:
+            return None
+
+
+def _failed(
+    error: BaseException, *, delay_ms: int | None = None, for_good: bool = False, counts: bool = True
+) -> Failed:
+    return Failed(type(error).__name__, message_of(error), trace_of(error), delay_ms, for_good, counts)

@@ -114,12 +114,14 @@ class Reference(Keyed):
         return [] if self.rest.goes_on(self.now) else take_back(self, queues)
 
     def release(self, queues, reasons):
-        released = [place for reason in reasons for place in self.parked if place[0] in queues and place[1] == reason]
-        for queue, reason, job_id in released:
+        parked = [place for reason in reasons for place in self.parked if place[0] in queues and place[1] == reason]
+        released = 0
+        for queue, reason, job_id in parked:
             job, due = self.live.get(job_id), self.parked.pop((queue, reason, job_id))
             if job and job.queue == queue and job.at == PARKED:  # not one that arq's abort made due meanwhile
                 job.at = due
-        return len(released)
+                released += 1
+        return released
 
     def rerun(self, queue, job_id):
         """Return 1; 0 if no such job is archived, or its id is another's; 2 if another job has its unique key."""

@@ -129,6 +129,17 @@ async def test_a_job_whose_payload_is_gone_is_leased_all_the_same_and_holds_noth
     assert [(lease.id, lease.payload is None) for lease in await hand.claim()] == [("gone", True), ("next", False)]
 
 
+async def test_a_start_that_counts_no_more_takes_no_lanes_turn(shop):
+    await shop.limit("r=s", ":2:10000:::||")
+    await shop.put_limited("r=s", "over")
+    [hand] = await hands(shop, "w1")
+    await hand.finish(*map(completed, await hand.claim()))
+    await shop.advance(10_001, hand)
+    for limits in ("k=a,r=s", "k=b,r=s", "k=c"):
+        await shop.put_limited(limits, limits)
+    assert ids(await hand.claim()) == ["k=a,r=s", "k=b,r=s", "k=c"]
+
+
 # --- the limit of each key ------------------------------------------------------------------------
 
 

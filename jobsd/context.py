@@ -34,23 +34,10 @@ class Facts(dict[str, Any]):
 
     __slots__ = ("_dependencies", "_headers", "_lease", "task")
 
-    def __init__(
-        self,
-        shared: dict[str, Any],
-        lease: Lease,
-        task: str,
-        enqueued_at: int,
-        *,
-        headers: dict[str, Any] | None = None,
-        dependencies: Opened | None = None,
-    ) -> None:
-        super().__init__(
-            shared, job_id=lease.id, job_try=lease.attempt, enqueue_time=utc_from_ms(enqueued_at), score=lease.due
-        )
-        self._lease = lease
-        self._headers = headers
-        self._dependencies = dependencies
-        self.task = task
+    _lease: Lease
+    _headers: dict[str, Any] | None
+    _dependencies: Opened | None
+    task: str
 
     @property
     def job_id(self) -> str:
@@ -107,11 +94,16 @@ class Context(Facts):
         lease: Lease,
         task: str,
         enqueued_at: int,
-        *,
         headers: dict[str, Any] | None = None,
         dependencies: Opened | None = None,
     ) -> None:
-        super().__init__(shared, lease, task, enqueued_at, headers=headers, dependencies=dependencies)
+        super().__init__(
+            shared, job_id=lease.id, job_try=lease.attempt, enqueue_time=utc_from_ms(enqueued_at), score=lease.due
+        )
+        self._lease = lease
+        self._headers = headers
+        self._dependencies = dependencies
+        self.task = task
         self._jobs = jobs
         self._progress_at = 0.0
         self._whole = False

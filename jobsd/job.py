@@ -182,12 +182,12 @@ class JobRequest(Enqueueable[[], R_co]):
     kwargs: dict[str, Any]
     queue: str
     options: JobOptions = NO_OPTIONS
-    headers: dict[str, Any] = field(default_factory=dict[str, Any], kw_only=True)
+    headers: dict[str, Any] | None = field(default=None, kw_only=True)
     """What is to travel beside the arguments, apart from what is carried (headers.py)."""
 
     def with_headers(self, headers: Mapping[str, Any]) -> Self:
         """Return the call with these headers too, JSON values by name; ``ctx.headers`` has them in the job."""
-        return replace(self, headers={**self.headers, **headers})
+        return replace(self, headers={**(self.headers or {}), **headers})
 
 
 @dataclass(frozen=True, slots=True)

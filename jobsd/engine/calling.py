@@ -11,6 +11,8 @@ from jobsd.hooks import run_hooks, run_through
 from jobsd.logger import running_job
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from jobsd.definition import Task
     from jobsd.hooks import Opened
     from jobsd.store.codec import Payload
@@ -25,12 +27,12 @@ class Caller:
         self._shared = shared
         self._dependencies = dependencies
 
-    async def call(
+    def call(
         self, task: Task[..., Any], lease: Lease, payload: Payload, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
-        """Return what the task returns for these arguments, or raise what it raises.
+    ) -> Awaitable[Any]:
+        """Return an awaitable of what the task returns for these arguments; it raises what the task raises.
 
-        Called in an asyncio task of the job's own: its context variables are set here.
+        Called, and awaited, in an asyncio task of the job's own: its context variables are set here.
         """
         headers = payload.headers
         ctx = Context(
@@ -39,18 +41,18 @@ class Caller:
             lease,
             payload.task,
             payload.enqueued_at,
-            headers=headers,
-            dependencies=self._dependencies,
+            headers,
+            self._dependencies,
         )
         running_job.set(ctx)
         if headers:
             restore(headers)
         if not run_hooks and not task.plain:
-            return await task.function(ctx, *args, **kwargs)
+            return task.function(ctx, *args, **kwargs)  # not awaited here: this is the path of every job
 
         async def call() -> Any:
             if task.plain:
                 return await run_in_thread(task.function, ctx, args, kwargs)
             return await task.function(ctx, *args, **kwargs)
 
-        return await run_through(ctx, call)
+        return run_through(ctx, call)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from jobsd.clock import monotonic
 from jobsd.delays import DEFAULT, Backoff
@@ -31,13 +31,6 @@ if TYPE_CHECKING:
 
 
 _CANCEL_AGAIN_S = 1.0
-
-
-class _Prepared(NamedTuple):
-    task: Task[..., Any]
-    payload: Payload
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
 
 
 class _TooLateError(Exception):
@@ -90,14 +83,14 @@ class Runner:
             return UnknownTask(attempt.payload.task)
         if too_late is not None:
             return too_late
-        task = prepared.task
+        task, payload, args, kwargs = prepared
         if (task.hours is not None or task.resources) and (not_yet := self._not_yet(attempt, task)):
             return not_yet
         if self._children is not None and (task.executor is not None or attempt.losses):
             return await self._run_in_child(attempt, task, self._children)
         timer = self._begin(attempt)
         try:
-            result = await self._caller.call(task, attempt.lease, prepared.payload, prepared.args, prepared.kwargs)
+            result = await self._caller.call(task, attempt.lease, payload, args, kwargs)
         except BaseException as error:  # noqa: BLE001 - not even SystemExit of a task may end the worker
             return outcome_of(attempt, error)
         else:
@@ -139,7 +132,7 @@ class Runner:
             attempt.timeout_ms = max(1, min(attempt.timeout_ms, attempt.policy.deadline - attempt.now))
         return self._loop.call_later(attempt.timeout_ms / 1000, self._expire, attempt)
 
-    def _prepare(self, attempt: Attempt) -> _Prepared | None:
+    def _prepare(self, attempt: Attempt) -> tuple[Task[..., Any], Payload, tuple[Any, ...], dict[str, Any]] | None:
         """Read the job and look its task up; None if nobody here knows the task."""
         lease = attempt.lease
         payload = attempt.payload = self._codec.decode(lease.payload)
@@ -150,7 +143,7 @@ class Runner:
         attempt.timeout_ms = int(options.get("t") or task.timeout_ms or self._timeout_ms)
         attempt.policy = self._policy(attempt, task, options)
         args, kwargs = task.arguments.validate(payload.args, payload.kwargs)
-        return _Prepared(task, payload, args, kwargs)
+        return task, payload, args, kwargs
 
     def _not_yet(self, attempt: Attempt, task: Task[..., Any]) -> TooEarly | Untagged | None:
         """Return why the job has to wait for what its task asks for, if it does."""

@@ -102,8 +102,8 @@ class _Run:
         It ends the wait that is under way. What the function waits for afterwards, to clean up, has its time.
         """
         self.stopping.set()
-        if (waited_for := self._waited_for) is not None:
-            waited_for.cancel()
+        if (waited_for := self._waited_for) is not None and waited_for.cancel():
+            return
         if (thread := self._thread) is not None:
             _raise_in_thread(thread, StopThread)
 

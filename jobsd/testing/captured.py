@@ -56,7 +56,7 @@ class CapturedJob(Generic[R_co]):
     @property
     def headers(self) -> Mapping[str, Any]:
         """What a hook has given it to travel beside the arguments."""
-        return self.request.headers
+        return self.request.headers or {}
 
     @property
     def arguments(self) -> dict[str, Any]:

@@ -223,7 +223,7 @@ async def test_a_deadline_that_passes_while_a_child_starts_is_kept(hall, redis_u
 
     async def starts_late(*args: Any, **options: Any) -> Child:
         child = await start(*args, **options)
-        await until(lambda: now_ms() > deadline.timestamp() * 1000)
+        await until(lambda: now_ms() > deadline.timestamp() * 1000 + 200)
         return child
 
     monkeypatch.setattr(Child, "start", starts_late)

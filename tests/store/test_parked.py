@@ -82,3 +82,11 @@ async def test_a_release_leaves_alone_a_later_job_that_is_not_parked(shop):
     await shop.put("job-1", when="+60000")
     await shop.jobs.release("default", ["task:x"])
     assert await shop.score("job-1") == START + 60_000
+
+
+async def test_those_that_are_parked_no_longer_take_no_place(shop):
+    await park(shop, "task:x", *(f"gone-{n}" for n in range(30)), "job-1")
+    for n in range(30):
+        await shop.redis.zrem("jobsd:{main}:default", f"gone-{n}")  # as when they were cancelled
+    assert await shop.jobs.release("default", ["task:x"], most=1) == 1
+    assert ids(await shop.hand("w1").claim()) == ["job-1"]

@@ -78,8 +78,9 @@ class Children:
             await asyncio.wait(self._ending)
 
     async def _run_alone(self, attempt: Attempt, task: Task[..., object], begin: Callable[[], object]) -> Outcome:
-        suspect = attempt.losses > 0
-        memory_bytes = task.memory_bytes or (self._suspect_memory_bytes if suspect else None)
+        # A task with a child to itself has what it says; when it was lost with its worker, it ran in one already.
+        suspect = task.executor is None
+        memory_bytes = self._suspect_memory_bytes if suspect else task.memory_bytes
         job = messages.job_of(attempt.lease, memory_bytes, suspect=suspect)
         self._taken += 1
         try:

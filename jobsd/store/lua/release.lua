@@ -8,27 +8,29 @@
 -- ARGV[2…]  reasons
 -- Returns   how many were released.
 --@include room
-local most, released = math.min(tonumber(ARGV[1]), 500), 0
+local most, released, looked = math.min(tonumber(ARGV[1]), 500), 0, 0
 make_room(KEYS[1])
 for q = 2, #KEYS do
   for i = 2, #ARGV do
-    if released >= most then return released end
     local base = KEYS[q]
     local parked = base .. ':parked:' .. ARGV[i]
-    local jobs = redis.call('ZRANGE', parked, 0, most - released - 1, 'WITHSCORES')
-    local back, ids = {}, {}
-    for j = 1, #jobs, 2 do ids[#ids + 1] = jobs[j] end
-    if #ids > 0 then
+    -- Those that are parked no longer take nobody's place: one that arq's abort made due meanwhile, one that was
+    -- cancelled, a later job of its id.
+    while released < most and looked < 1000 do
+      local jobs = redis.call('ZRANGE', parked, 0, most - released - 1, 'WITHSCORES')
+      if #jobs == 0 then break end
+      local back, ids = {}, {}
+      for j = 1, #jobs, 2 do ids[#ids + 1] = jobs[j] end
+      looked = looked + #ids
       local scores = redis.call('ZMSCORE', base, unpack(ids))
       for j, id in ipairs(ids) do
-        -- One that arq's abort made due meanwhile is no longer parked, nor is a later job of its id.
         if tonumber(scores[j] or 0) < -85e14 then  -- an arq worker may have added to it
           back[#back + 1], back[#back + 2] = jobs[2 * j], id
         end
       end
       if #back > 0 then redis.call('ZADD', base, unpack(back)) end
       redis.call('ZREM', parked, unpack(ids))
-      released = released + #ids
+      released = released + #back / 2
     end
   end
 end

@@ -75,6 +75,10 @@ def check_executor(name: str, function: Callable[..., Any], executor: object, me
     return limit
 
 
+def _form(function: Callable[..., Any]) -> str:
+    return f"{'async ' if inspect.iscoroutinefunction(function) else ''}def f(ctx, …)"
+
+
 def _check_context(name: str, function: Callable[..., Any], annotation: str) -> None:
     """See that an async function is handed a Context and a plain one a PlainContext, where it says."""
     given = annotation.rpartition(".")[2]
@@ -97,10 +101,10 @@ def check_function(name: str, function: Callable[..., Any]) -> None:
         inspect.Parameter.POSITIONAL_ONLY,
         inspect.Parameter.POSITIONAL_OR_KEYWORD,
     }:
-        raise TaskDefinitionError(task=name, problem="its first parameter must be the context: async def f(ctx, …)")
+        raise TaskDefinitionError(task=name, problem=f"its first parameter must be the context: {_form(function)}")
     _check_context(name, function, _type_name(parameters[0].annotation))
     if _type_name(parameters[0].annotation) in _PLAIN:
-        problem = f"its first parameter is the context, and {parameters[0]} looks like an argument: async def f(ctx, …)"
+        problem = f"its first parameter is the context, and {parameters[0]} looks like an argument: {_form(function)}"
         raise TaskDefinitionError(task=name, problem=problem)
     for parameter in parameters[1:]:
         if parameter.name.startswith("_"):

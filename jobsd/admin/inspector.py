@@ -134,6 +134,8 @@ class Inspector:
             facts["due"] = _instant(due)
         if state is JobState.PENDING and (lane := lane_of(stored)):
             facts["limited_by"] = _limits(lane)
+        if state is JobState.PARKED:
+            facts["waits_for"] = await self._waits_for(queue, job_id)
         if error := side.get("e"):
             facts["last_error"] = f"{error[0]}: {error[1]}"
         if trace := side.get("trace"):
@@ -163,13 +165,20 @@ class Inspector:
             at, attempt = result.finished_at or at, result.attempt
         elif state is JobState.ACTIVE:
             at, attempt = await self._looks.started(job_id) or (at, attempt + 1)
+        message = f"{error[0]}: {error[1]}" if error else side.get("message")
+        if state is JobState.PARKED:
+            message = f"waits for {await self._waits_for(queue, job_id)}"
         return {
             "id": job_id,
             "task": _described(stored).get("task"),
             "at": utc_from_ms(at).astimezone().isoformat(sep=" ", timespec="seconds"),
             "attempt": attempt,
-            "message": f"{error[0]}: {error[1]}" if error else side.get("message"),
+            "message": message,
         }
+
+    async def _waits_for(self, queue: str, job_id: str) -> str:
+        free = await self._looks.waits_for_child(queue, job_id)
+        return "a free child process" if free else "a daemon that knows its task"
 
     async def _stored(self, queue: str, state: JobState, job_id: str) -> tuple[bytes | None, dict[str, Any]]:
         if state is JobState.ARCHIVED:

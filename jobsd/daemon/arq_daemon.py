@@ -61,6 +61,7 @@ class _Hosted:
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
         self.ready = worker.ready = asyncio.Event()
+        self.left_running = 0  # arq's functions are async: what resists ends with the loop
         self.grace_s = float(worker._job_completion_wait)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
         self.stop = lambda: worker.handle_sig(signal.SIGTERM)
         self.hold = worker.hold

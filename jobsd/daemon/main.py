@@ -48,6 +48,8 @@ class Hosted(Protocol):
     def ready(self) -> asyncio.Event: ...
     @property
     def grace_s(self) -> float: ...
+    @property
+    def left_running(self) -> int: ...
     async def run(self) -> None: ...
     def stop(self) -> None: ...
     def hold(self) -> None: ...
@@ -135,12 +137,14 @@ async def _run(worker: Hosted, recorder: Recorder | None, stop: Signals, role: R
             await role.others_ended()
     finally:
         telling.cancel()
+        # What resists still runs, and its job perhaps elsewhere, too: the records wait for whoever comes next.
+        drain_s = 0.0 if worker.left_running else _RECORDS_DRAIN_S
         if recorder is not None and recording is not None:
             recorder.stop()
-            await asyncio.wait({recording}, timeout=_RECORDS_DRAIN_S)
+            await asyncio.wait({recording}, timeout=drain_s)
             recording.cancel()  # what it did not settle is read again, by whoever comes next
             await asyncio.gather(recording, return_exceptions=True)
-            await recorder.drain(_RECORDS_DRAIN_S)
+            await recorder.drain(drain_s)
 
 
 async def _tell(worker: Hosted, stop: Signals, role: Role) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,11 @@ class NoTasksError(ConfigurationError):
 
 class TaskImportError(ConfigurationError):
     def __init__(self, *, module: str, cause: BaseException) -> None:
-        super().__init__(f"tasks: module {module!r} cannot be imported: {type(cause).__name__}: {cause}")
+        place = ""
+        frames = traceback.extract_tb(cause.__traceback__)
+        if not isinstance(cause, SyntaxError | ModuleNotFoundError) and frames:
+            place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})"
+        super().__init__(f"tasks: module {module!r} cannot be imported: {type(cause).__name__}: {cause}{place}")
 
 
 def see_this_folder() -> None:

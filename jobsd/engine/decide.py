@@ -33,9 +33,7 @@ from jobsd.outcome import (
     UnknownTask,
     Untagged,
 )
-
-NO_ROOM = "executor:process"
-"""Why a job is parked whose worker has no child process free; the worker that has one next takes it."""
+from jobsd.store.keys import NO_CHILD
 
 
 class Policy(NamedTuple):
@@ -73,7 +71,7 @@ def decide(policy: Policy, outcome: Outcome, *, now: int) -> Transition:  # noqa
         case UnknownTask(name):
             return Park(f"task:{name}")
         case NoRoom():
-            return Park(NO_ROOM)
+            return Park(NO_CHILD)
         case Died(message, alone=True) if policy.losses + 1 >= policy.max_losses:
             return Archive(f"{message}; this job lost its process {policy.losses + 1} times")
         case Died():

@@ -8,11 +8,11 @@ import logging
 from typing import TYPE_CHECKING
 
 from jobsd.duration import duration_ms
-from jobsd.engine.decide import NO_ROOM
 from jobsd.events import Event
 from jobsd.logger import log
 from jobsd.service import Service
 from jobsd.store.connection import AWAY
+from jobsd.store.keys import NO_CHILD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -97,7 +97,7 @@ class Releaser(Keeper):
 
     @property
     def _level(self) -> int:
-        return logging.DEBUG if NO_ROOM in self._reasons else logging.INFO
+        return logging.DEBUG if NO_CHILD in self._reasons else logging.INFO
 
 
 class Adopter(Keeper):

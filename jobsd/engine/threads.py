@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from jobsd.context import Context
 
+GIVE_UP = "give up"
+"""What a task is cancelled with that is not to wait for its thread any longer."""
 _SWITCH_S = 0.0005
 """How long a thread that computes may keep the interpreter from the loop. Python's own 5 ms come on top of each of the
 several steps that a job takes."""
@@ -52,7 +54,9 @@ async def run_in_thread(
     while not run.ended.done():
         try:
             await asyncio.wait({run.ended})
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as error:
+            if GIVE_UP in error.args:
+                raise  # the process is about to end, and the thread with it
             run.interrupt()
     error = run.error
     if isinstance(error, StopThread):

@@ -15,7 +15,7 @@ from jobsd.engine.attempt import Attempt, Stop
 from jobsd.engine.calling import Caller
 from jobsd.engine.cancels import Canceller
 from jobsd.engine.children.pool import Children
-from jobsd.engine.decide import NO_ROOM, Policy, decide
+from jobsd.engine.decide import Policy, decide
 from jobsd.engine.dependencies import Dependencies
 from jobsd.engine.dispatcher import Dispatcher
 from jobsd.engine.drain import ANSWERED_WITHIN_S, Drain, quietly
@@ -29,6 +29,7 @@ from jobsd.engine.outcomes import stopped_outcome
 from jobsd.engine.reports import report
 from jobsd.engine.runner import Runner
 from jobsd.engine.texts import message_of
+from jobsd.engine.threads import GIVE_UP
 from jobsd.engine.waker import Waker
 from jobsd.events import Event
 from jobsd.logger import log
@@ -37,7 +38,7 @@ from jobsd.store.codec import Codec, JsonCodec, UndecodableError
 from jobsd.store.connection import connect
 from jobsd.store.ids import worker_id
 from jobsd.store.jobs import Jobs, Lease
-from jobsd.store.keys import DEFAULT_SHARD, unblock_key
+from jobsd.store.keys import DEFAULT_SHARD, NO_CHILD, unblock_key
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping, Sequence
@@ -95,7 +96,7 @@ class Worker:
             known = [f"task:{name}" for name in tasks]
             releasers.append(Releaser(jobs, queues, known, lambda: self.free_slots, self.look))
         if child is not None:
-            for_children = Releaser(jobs, queues, [NO_ROOM], self._room_in_children, self.look)
+            for_children = Releaser(jobs, queues, [NO_CHILD], self._room_in_children, self.look)
             releasers.append(for_children)
             self._children = Children(child, options, freed=for_children.poke)
         self._dependencies = Dependencies()
@@ -137,6 +138,8 @@ class Worker:
         """Endings so far, by finish.lua's letter."""
         self._report = report
         self._dispatching: asyncio.Task[None] | None = None
+        self.left_running = 0
+        """Functions that resisted to the last: the process is to end now, and they with it."""
         self.ready = asyncio.Event()
         """It has signed on and takes jobs."""
         self._stop_requested = asyncio.Event()
@@ -280,7 +283,11 @@ class Worker:
 
     def _hand_back(self, attempt: Attempt) -> None:
         """Write the end of a job whose function resists: this process is about to end, and with it the function."""
-        log.warning(Event.JOB_RESISTED, job_id=attempt.lease.id, reason=attempt.reason)
+        task = attempt.payload.task if attempt.payload else None
+        log.warning(Event.JOB_RESISTED, job_id=attempt.lease.id, task=task, reason=attempt.reason)
+        self.left_running += 1
+        if attempt.runs_in is not None:
+            attempt.runs_in.cancel(GIVE_UP)
         stopped = stopped_outcome(attempt, asyncio.CancelledError())
         self._end_as(attempt, Interrupted() if stopped is None else stopped)
 

@@ -65,6 +65,8 @@ PARKED = -9_000_000_000_000_000
 LANED = -8_000_000_000_000_000
 FIRST_TIME = -7_000_000_000_000_000
 """Scores from here on are times."""
+NO_CHILD = "executor:process"
+"""Why jobs are parked that wait for a child process; others are for task:<name>, which no daemon knows."""
 JOB = "arq:job:"
 IN_PROGRESS = "arq:in-progress:"
 RESULT = "arq:result:"

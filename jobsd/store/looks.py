@@ -13,6 +13,7 @@ from jobsd.store.keys import (
     IN_PROGRESS,
     JOB,
     LANED,
+    NO_CHILD,
     PARKED,
     RESULT,
     base_key,
@@ -88,6 +89,10 @@ class Looks:
     async def side(self, queue: str, job_id: str) -> dict[str, Any]:
         """Return what is noted of a live job beside its payload; keys.py lists it."""
         return noted(await self._redis.hget(f"{self._base(queue)}:side", job_id))
+
+    async def waits_for_child(self, queue: str, job_id: str) -> bool:
+        """Say whether a parked job waits for a child process; else it waits for a daemon that knows its task."""
+        return await self._redis.zscore(f"{self._base(queue)}:parked:{NO_CHILD}", job_id) is not None
 
     async def due(self, queue: str, job_id: str) -> int | None:
         """Return the epoch ms at which a waiting job may run by its own time; None for a parked one."""

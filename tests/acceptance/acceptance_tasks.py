@@ -10,7 +10,7 @@ import asyncio
 import time
 from pathlib import Path
 
-from jobsd import Context, fixed, task
+from jobsd import Context, PlainContext, fixed, task
 
 _begun: set[str] = set()
 _all_begun = asyncio.Event()
@@ -130,6 +130,12 @@ async def ignores_its_cancellation(ctx: Context) -> str:
             tell(ctx, "cancelled")
     tell(ctx, "ended")
     return "done"
+
+
+@task("blocks_in_a_thread", timeout="10m")
+def blocks_in_a_thread(ctx: PlainContext) -> None:
+    ctx.wait(ctx.redis.rpush("said", f"{ctx.job_id} {ctx.attempt} started"))
+    time.sleep(600)
 
 
 @task("innocent", timeout="5m")

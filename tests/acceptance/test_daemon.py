@@ -173,6 +173,14 @@ async def test_a_wrong_configuration_ends_with_2_and_one_plain_message(
     assert "Traceback" not in text
 
 
+async def test_a_module_that_fails_is_told_with_the_line(daemon: Start, tmp_path: Path) -> None:
+    (tmp_path / "breaks.py").write_text("rate = 0\nlimit = 1 / rate\n")
+    one = daemon(JOBSD_TASKS="breaks")
+    assert one.wait() == 2
+    told = "module 'breaks' cannot be imported: ZeroDivisionError: division by zero (breaks.py, line 2)"
+    assert told in "\n".join(one.raw)
+
+
 async def test_a_command_whose_server_is_out_of_reach_ends_with_3_and_says_where(daemon: Start, tmp_path: Path) -> None:
     one = daemon("enqueue", "add", "a=1", "b=2", JOBSD_REDIS_URL=f"unix://:secret@{tmp_path}/none.sock")
     assert one.wait() == 3
@@ -199,3 +207,12 @@ async def test_sigtstp_stops_taking_jobs_and_sigcont_takes_them_again(daemon: St
         one.process.send_signal(signal.SIGCONT)
         one.wait_for("daemon.resumed")
         assert await reference.result(30) == 3
+
+
+async def test_a_daemon_ends_though_a_plain_function_blocks(daemon: Start, redis_url: str, redis: Redis) -> None:
+    one = daemon(JOBSD_WORKER__GRACE="100ms")
+    async with Client(redis_url) as client:
+        job = await client.enqueue("blocks_in_a_thread")
+        await until(lambda: redis.llen("said"))
+        assert one.terminate() == 0
+        assert await job.status() is JobState.PENDING

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from jobsd import JobState
+from jobsd.admin.inspector import Inspector
 from jobsd.clock import now_ms
 from jobsd.daemon.child import child_setup
 from jobsd.daemon.settings import Settings
@@ -232,6 +233,23 @@ async def test_a_deadline_that_passes_while_a_child_starts_is_kept(hall, redis_u
     with pytest.raises(JobFailedError, match="expired: its deadline had passed before it could start"):
         await hall.result(await hall.client.enqueue(child_tasks.sleep.opts(deadline=deadline), 0))
     assert not await _seen(hall, "sleep")
+
+
+async def test_an_operator_sees_what_a_parked_job_waits_for(hall, open_worker) -> None:
+    worker = open_worker(children=1)
+    for_child = [await hall.client.enqueue(child_tasks.wait_for_go) for _ in range(2)][1]
+    for_daemon = await hall.client.enqueue("nobody's")
+    await until(lambda: _are_parked(hall, 1))
+    await until(lambda: worker.ended["P"] == 2)
+    inspector = Inspector(worker.jobs)
+    shown = {job["id"]: job["message"] for job in await inspector.list("default", JobState.PARKED, limit=9)}
+    assert shown == {
+        for_child.id: "waits for a free child process",
+        for_daemon.id: "waits for a daemon that knows its task",
+    }
+    assert (await inspector.show("default", for_child.id))["waits_for"] == "a free child process"
+    await hall.redis.set("go", 1)
+    await hall.result(for_child)
 
 
 async def test_at_shutdown_children_end_and_their_jobs_are_handed_back(hall, open_worker) -> None:

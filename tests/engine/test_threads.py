@@ -177,6 +177,25 @@ async def test_a_plain_function_that_is_interrupted_by_the_shutdown_is_handed_ba
     assert await hall.result(reference) == "again"
 
 
+async def test_a_worker_ends_though_a_thread_resists_and_hands_its_job_back(hall, caplog) -> None:
+    began, go_on = threading.Event(), threading.Event()
+
+    def blocks(ctx) -> None:
+        began.set()
+        go_on.wait(60)
+
+    worker = hall.open(blocks, grace="10ms", cancel_grace="50ms")
+    reference = await hall.client.enqueue("blocks")
+    await until(began.is_set)
+    [attempt] = worker.attempts.values()
+    await hall.stop(worker)
+    assert await reference.status() is JobState.PENDING
+    assert attempt.runs_in is not None
+    await until(attempt.runs_in.done)
+    assert worker.left_running == 1
+    go_on.set()
+
+
 async def test_a_plain_function_tells_its_progress_enqueues_and_waits(hall) -> None:
     told, go_on = threading.Event(), threading.Event()
 

@@ -17,6 +17,8 @@ from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from jobsd import outcome as outcomes
 from jobsd.engine.texts import repr_of
+from jobsd.events import Event
+from jobsd.logger import log
 from jobsd.store.jobs import Lease
 
 if TYPE_CHECKING:
@@ -88,6 +90,7 @@ def ended(mark: str, outcome: Outcome, peak_bytes: int) -> bytes:
         if len(text) <= RESULT_LIMIT:
             return text
         cause = f"it is {len(text):,} bytes; the limit is {RESULT_LIMIT:,}"
+    log.warning(Event.RESULT_REPLACED, cause=cause)  # in the job's context, which the line tells
     value = {"repr": repr_of(getattr(outcome, "result", None)), "replaced": cause}
     return line(ENDED, mark, name, [value], peak_bytes)
 

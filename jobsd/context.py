@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from jobsd.clock import monotonic, utc_from_ms
 from jobsd.errors import DependencyError, NotConfiguredError
 from jobsd.events import Event
-from jobsd.hooks import overrides
+from jobsd.hooks import Dependency, overrides
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from jobsd.client import Client, JobRef
     from jobsd.enqueueable import Enqueueable, P, R, TaskName
-    from jobsd.hooks import Dependency, Opened
+    from jobsd.hooks import Opened
     from jobsd.store.jobs import Jobs, Lease
 
 T = TypeVar("T")
@@ -68,6 +68,9 @@ class Facts(dict[str, Any]):
         Raises DependencyError if it could not be, with the cause: the job fails and is retried, while the worker goes
         on trying.
         """
+        if not isinstance(dependency, Dependency):  # pyright: ignore[reportUnnecessaryIsInstance] - not all are typed
+            msg = f"ctx.use takes what @dependency made, not {dependency!r}"
+            raise TypeError(msg)
         if self._dependencies is not None:
             return self._dependencies.use(dependency)
         if dependency in overrides:

@@ -18,7 +18,7 @@ import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from jobsd.client import Client
-from jobsd.daemon.logs import configure_logs
+from jobsd.daemon.logs import configure_logs, number_lines
 from jobsd.definition import registry
 from jobsd.engine.attempt import Attempt
 from jobsd.engine.calling import Caller
@@ -44,7 +44,9 @@ if TYPE_CHECKING:
 _PR_SET_PDEATHSIG = 1
 
 
-def child_setup(settings: Settings, *, redis_url: str, database_url: str | None) -> ChildSetup:
+def child_setup(
+    settings: Settings, *, redis_url: str, database_url: str | None, daemon: int | None = None
+) -> ChildSetup:
     """Return how a worker's child process is started, and what it has to know. Addresses go through its socket."""
     facts = {
         "path": sys.path,
@@ -52,6 +54,7 @@ def child_setup(settings: Settings, *, redis_url: str, database_url: str | None)
         "redis_url": redis_url,
         "database_url": database_url,
         "shard": DEFAULT_SHARD,
+        "daemon": daemon,
         "log_level": settings.log.level,
         "log_format": settings.log.format,
     }
@@ -86,6 +89,8 @@ async def main(number: int) -> None:
 async def _assemble(stack: contextlib.AsyncExitStack, facts: dict[str, Any]) -> _Program:
     sys.path[:] = facts["path"]
     configure_logs(facts["log_level"], facts["log_format"])
+    if facts["daemon"] is not None:
+        number_lines(facts["daemon"])
     for module in facts["modules"]:
         importlib.import_module(module)
     redis = connect(facts["redis_url"], waiting=True)

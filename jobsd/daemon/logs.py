@@ -66,6 +66,18 @@ def _name_jobs_in_structlog() -> None:
         structlog.configure(processors=[add_job_facts, *structlog.get_config()["processors"]])
 
 
+def number_lines(daemon: int) -> None:
+    """Let every line say which daemon of several it is of; a task's own fact of that name stays."""
+
+    def say(record: logging.LogRecord) -> bool:
+        if not hasattr(record, "daemon"):
+            record.daemon = daemon
+        return True
+
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(say)
+
+
 def configure_arq_logs(level: str) -> None:
     """Let arq's lines about its jobs be heard too: whoever runs its worker knows them."""
     logging.getLogger("arq").setLevel(level.upper())

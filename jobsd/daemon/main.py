@@ -80,7 +80,7 @@ async def serve(settings: Settings, *, redis_url: str, database_url: str | None,
             unknown_queues=settings.unknown_queues,
             resources=settings.resources,
             timezone=settings.timezone,
-            child=child_setup(settings, redis_url=redis_url, database_url=database_url),
+            child=child_setup(settings, redis_url=redis_url, database_url=database_url, daemon=role.number),
         )
         log.info(
             Event.DAEMON_STARTED,

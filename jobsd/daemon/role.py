@@ -15,12 +15,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import logging
 import os
 import socket
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from jobsd.daemon import systemd
+from jobsd.daemon.logs import number_lines
 from jobsd.errors import JobsdError, SettingsError
 from jobsd.events import Event
 from jobsd.logger import log
@@ -55,6 +55,8 @@ class Place(NamedTuple):
 class Role(Protocol):
     """As much as the daemon's process knows of where it stands."""
 
+    number: int | None
+    """Which of several it is, from 1 on."""
     first: bool
     """Whether it records for all and says what is true of all."""
     held: bool
@@ -72,6 +74,7 @@ class Alone:
 
     first = True
     held = False
+    number: int | None = None
 
     def attend(self, stop: Signals) -> None:
         pass
@@ -108,7 +111,8 @@ class Supervised:
 
     def __init__(self, place: Place) -> None:
         """Raises OSError if there is no line."""
-        self.number = place.number
+        self._place = place
+        self.number: int | None = place.number
         self.first = place.number == 1
         self.held = place.held
         self._line = socket.socket(fileno=place.fd)
@@ -142,14 +146,7 @@ class Supervised:
 
     def number_lines(self) -> None:
         """Let every log line of the process say which daemon it is of."""
-
-        def say(record: logging.LogRecord) -> bool:
-            if not hasattr(record, "daemon"):  # a task's own fact of that name stays
-                record.daemon = self.number
-            return True
-
-        for handler in logging.getLogger().handlers:
-            handler.addFilter(say)
+        number_lines(self._place.number)
 
     def _heard(self, stop: Signals) -> None:
         try:

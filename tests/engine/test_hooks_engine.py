@@ -276,6 +276,15 @@ async def test_a_job_whose_dependency_is_away_fails_with_its_cause_and_is_retrie
     assert await hall.result(reference) == "the bank"
 
 
+async def test_what_is_no_dependency_cannot_be_used(hall):
+    async def uses(ctx) -> None:
+        ctx.use("pool")
+
+    hall.open(a_task(uses, retries=0))
+    with pytest.raises(JobFailedError, match=r"ctx\.use takes what @dependency made, not 'pool'"):
+        await hall.result(await hall.client.enqueue("uses"))
+
+
 async def test_a_stand_in_is_what_a_task_uses(hall):
     @dependency
     async def bank() -> AsyncIterator[str]:

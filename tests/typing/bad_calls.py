@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from good import Settings, count, mailer, send, settings
 
 from jobsd import Client, Context, JobRef, PlainContext, enqueue, enqueue_many
+from jobsd.testing import run
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -133,3 +134,9 @@ async def what_is_used(ctx: Context, plain: PlainContext) -> None:
     ctx.use(send)  # E: send
     ctx.use(Settings)  # E: Settings
     plain.use(settings).greting  # E: greting
+
+
+async def tests_in_place() -> None:
+    await run(send, 7)  # E: 7
+    words: str = await run(count, "text")  # E: await run(count, "text")
+    print(words)

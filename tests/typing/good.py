@@ -25,6 +25,7 @@ from jobsd import (
     exponential,
     task,
 )
+from jobsd.testing import capture, run
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -195,3 +196,15 @@ async def references_are_passed_on(ref: JobRef[int]) -> None:
 def dependencies_are_typed() -> None:
     assert_type(settings, Dependency[Settings])
     assert_type(mailer, Dependency[Mailer])
+
+
+async def tests_are_typed(ctx: Context) -> None:
+    assert_type(await run(send, "ann@example.com", copies=2), dict[str, int])
+    assert_type(await run.given(attempt=2)(count, "text"), int)
+    with capture() as jobs:
+        await service(ctx)
+        assert_type(await jobs.only(count).run(), int)
+
+
+async def service(ctx: Context) -> None:
+    await ctx.enqueue(count, "text")

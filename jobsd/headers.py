@@ -23,6 +23,7 @@ V = TypeVar("V")
 LIMIT_BYTES = 8 * 1024
 _LONGEST_TRACING = 4 * 1024  # baggage is anybody's: it must not keep a job from being stored
 _TRACING = ("traceparent", "tracestate", "baggage")
+_OF_THE_JOB = ("job_id", "task", "queue", "attempt", "trace_id", "daemon", "event", "level")
 _PROPAGATE = "opentelemetry.propagate"
 # https://www.w3.org/TR/trace-context/#traceparent-header, version 00; ids of zeros alone are none.
 _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
@@ -43,7 +44,12 @@ def carry(variable: ContextVar[V], *, name: str | None = None) -> ContextVar[V]:
     Its values must be JSON's. It travels under ``name`` (the variable's own), and replaces what was carried under that,
     which may be ``request_id``. Both sides must say so. Raises HookDefinitionError.
     """
+    if not isinstance(variable, ContextVar):  # pyright: ignore[reportUnnecessaryIsInstance] - not all are typed
+        raise HookDefinitionError(hook=f"carry({variable!r})", problem="it takes a contextvars.ContextVar")
     named = variable.name if name is None else name
+    if named in _OF_THE_JOB:
+        problem = "a job's log lines have a fact of this name already; carry it under another: carry(variable, name=…)"
+        raise HookDefinitionError(hook=f"carry({named!r})", problem=problem)
     if not _NAME.fullmatch(named) or named in _TRACING:
         problem = f"a name has 1 to 64 of A-Z a-z 0-9 _ . -, and is none of {', '.join(_TRACING)}"
         raise HookDefinitionError(hook=f"carry({named!r})", problem=problem)

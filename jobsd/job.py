@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from enum import StrEnum
@@ -16,7 +17,6 @@ from jobsd.errors import InvalidOptionError
 from jobsd.limit_options import check_limits, resource_names
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from datetime import timedelta
 
     from jobsd.aggregation import Aggregate
@@ -186,7 +186,12 @@ class JobRequest(Enqueueable[[], R_co]):
     """What is to travel beside the arguments, apart from what is carried (headers.py)."""
 
     def with_headers(self, headers: Mapping[str, Any]) -> Self:
-        """Return the call with these headers too, JSON values by name; ``ctx.headers`` has them in the job."""
+        """Return the call with these headers too, JSON values by name; ``ctx.headers`` has them in the job.
+
+        Raises InvalidOptionError.
+        """
+        if not isinstance(headers, Mapping) or not all(isinstance(name, str) for name in headers):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidOptionError(option="headers", given=headers, allowed="a mapping of names to JSON values")
         return replace(self, headers={**(self.headers or {}), **headers})
 
 

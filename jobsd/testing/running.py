@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from jobsd.definition import Task, registry
 from jobsd.duration import duration_ms
 from jobsd.errors import InvalidArgumentsError, NotConfiguredError
-from jobsd.job import JobState
+from jobsd.hooks import Dependency
+from jobsd.job import ID_ALLOWED, JobState, is_job_id
 from jobsd.testing.captured import CapturedJob, CapturedJobs
 from jobsd.testing.capturing import captured_by, is_captured, nowhere
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from jobsd.enqueueable import Enqueueable, P, R
-    from jobsd.hooks import Dependency
     from jobsd.store.codec import Payload
     from jobsd.store.jobs import Jobs, Lease
 
@@ -56,8 +56,18 @@ class Run:
 
         ``attempt`` is the number of the run, ``timeout`` goes before the task's own, ``shared`` is what a worker's
         contexts begin with (``ctx["db"]``), and ``dependencies`` are values that stand in for dependencies. Raises
-        ValueError for a timeout that is no duration.
+        ValueError for what cannot be.
         """
+        if not isinstance(attempt, int) or attempt < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
+            msg = f"attempt is {attempt!r}; the first is 1"
+            raise ValueError(msg)
+        if job_id is not None and not is_job_id(job_id):
+            msg = f"job_id is {job_id!r}; allowed is {ID_ALLOWED}"
+            raise ValueError(msg)
+        for one in dependencies or {}:
+            if not isinstance(one, Dependency):  # pyright: ignore[reportUnnecessaryIsInstance]
+                msg = f"dependencies has {one!r}, which @dependency did not make"
+                raise ValueError(msg)  # noqa: TRY004 - as for the others
         timeout_ms = None if timeout is None else duration_ms(timeout)
         return Run(_Given(attempt, timeout_ms, job_id, shared, dependencies))
 

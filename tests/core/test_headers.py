@@ -74,6 +74,17 @@ def test_a_variable_may_travel_under_another_name_also_for_the_request_id():
     assert contextvars.Context().run(in_the_job) == "c-8"
 
 
+@pytest.mark.parametrize("name", ["job_id", "task", "trace_id"])
+def test_a_name_that_log_lines_have_already_is_refused(name):
+    with pytest.raises(HookDefinitionError, match="have a fact of this name already; carry it under another"):
+        carry(ContextVar(name))
+
+
+def test_what_is_no_context_variable_is_refused():
+    with pytest.raises(HookDefinitionError, match=r"carry\('tenant'\): it takes a contextvars.ContextVar"):
+        carry("tenant")
+
+
 @pytest.mark.parametrize("name", ["", "two words", "x" * 65, "traceparent", "baggage", "é"])
 def test_a_name_under_which_nothing_can_travel_is_refused(name):
     with pytest.raises(

@@ -304,3 +304,17 @@ async def test_a_task_that_is_not_defined_here_is_said() -> None:
         await enqueue("in-place:nobody", 1)
     with pytest.raises(LookupError, match="no task 'in-place:nobody' is defined here: import the module that has it"):
         await jobs.run()
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"attempt": 0}, "attempt is 0; the first is 1"),
+        ({"job_id": "no good!"}, "job_id is 'no good!'; allowed is 1 to 128 of"),
+        ({"dependencies": {"prices": 1}}, "dependencies has 'prices', which @dependency did not make"),
+        ({"timeout": "soon"}, "soon"),
+    ],
+)
+def test_circumstances_that_cannot_be_are_refused(given: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        run.given(**given)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
+from jobsd.errors import HookError
 from jobsd.hooks import enqueue_through
 
 if TYPE_CHECKING:
@@ -130,7 +131,10 @@ class Convoy(Generic[J]):
         self._looked_for.set()
 
     def _ended(self, number: int, task: asyncio.Task[JobRef[Any]]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if task.cancelled():
+            problem = "it was cancelled, and nothing of what came with it is stored"
+            self._error = self._error or HookError(hook="around enqueue", problem=problem)
+        elif (error := task.exception()) is not None:
             self._error = self._error or error
         self._arrived(number)
 

@@ -49,6 +49,7 @@ class Event(StrEnum):
     PROGRESS_UNSAID = "progress.unsaid"
     JOB_LOST = "job.lost"
     JOB_RESISTED = "job.resisted"
+    CHILD_UNSTARTED = "child.unstarted"
     CHILD_UNENDED = "child.unended"
     RESOURCE_UNLIMITED = "resource.unlimited"
     LIMITS_CHANGED = "limits.changed"

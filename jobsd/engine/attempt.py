@@ -33,6 +33,7 @@ class Attempt:
     __slots__ = (
         "began",
         "called_at",
+        "cleared",
         "lease",
         "losses",
         "payload",
@@ -56,6 +57,8 @@ class Attempt:
         self.running = False
         self.called_at: float | None = None
         """When the function was: before that the job can go back as if nothing had been."""
+        self.cleared = False
+        """It was suspected of its process's death, ran apart from others, and came to an end of its own."""
         self.losses = 0
         """Earlier runs of the job that were lost with their process: it may be what that died of."""
         self.stop: Stop | None = None

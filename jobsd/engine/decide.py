@@ -73,7 +73,8 @@ def decide(policy: Policy, outcome: Outcome, *, now: int) -> Transition:  # noqa
         case NoRoom():
             return Park(NO_CHILD)
         case Died(message, alone=True) if policy.losses + 1 >= policy.max_losses:
-            return Archive(f"{message}; this job lost its process {policy.losses + 1} times")
+            losses = policy.losses + 1
+            return Archive(f"{message}; this job lost its process {losses} time{'s' * (losses > 1)}")
         case Died():
             return Requeue()
         case TooEarly(opens_ms):

@@ -133,6 +133,9 @@ class Endings:
         kind, message, _ = _told(outcome)
         if kind is not None:
             facts["e"] = [kind, message]
+        if attempt.cleared:
+            facts.pop("l", None)
+            facts.pop("w", None)
         self._note_loss(attempt, outcome, facts)
         facts.pop("p", None)
         return to_json(facts)

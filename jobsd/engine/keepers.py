@@ -15,7 +15,7 @@ from jobsd.store.connection import AWAY
 from jobsd.store.keys import NO_CHILD
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Sequence
 
     from jobsd.engine.options import WorkerOptions
     from jobsd.store.jobs import Jobs
@@ -61,13 +61,13 @@ class Releaser(Keeper):
     """Gives back parked jobs, as many as ``room`` says that this worker can take now: those of tasks that it knows,
     or those that wait for a child process.
 
-    ``claim`` then takes them before a worker that would only park them again.
+    ``queues`` tells from which first. ``claim`` then takes them before a worker that would only park them again.
     """
 
     def __init__(
         self,
         jobs: Jobs,
-        queues: Collection[str],
+        queues: Callable[[], list[str]],
         reasons: Sequence[str],
         room: Callable[[], int],
         look: Callable[[], None],
@@ -87,7 +87,7 @@ class Releaser(Keeper):
     async def tick(self) -> float | None:
         self._poked.clear()
         room = self._room()
-        if room > 0 and (released := await self._jobs.release(list(self._queues), self._reasons, most=room)):
+        if room > 0 and (released := await self._jobs.release(self._queues(), self._reasons, most=room)):
             self._look()
             log.log(self._level, Event.TASKS_RELEASED, jobs=released)
         with contextlib.suppress(TimeoutError):

@@ -16,7 +16,7 @@ from jobsd.engine.texts import MESSAGE_LIMIT, capped, message_of
 from jobsd.events import Event
 from jobsd.hours import Hours
 from jobsd.logger import log
-from jobsd.outcome import Failed, Interrupted, Outcome, Succeeded, TooEarly, UnknownTask, Untagged
+from jobsd.outcome import Dropped, Failed, Interrupted, Outcome, Snoozed, Succeeded, TooEarly, UnknownTask, Untagged
 from jobsd.store.codec import PAYLOAD_START, UndecodableError
 from jobsd.store.looks import noted
 
@@ -119,6 +119,7 @@ class Runner:
             return outcome_of(attempt, error)
         else:
             ended_well = isinstance(outcome, Succeeded)
+            attempt.cleared = isinstance(outcome, Succeeded | Failed | Snoozed | Dropped) and attempt.stop is None
             stopped = stopped_outcome(attempt, None if ended_well else asyncio.CancelledError())
             return outcome if stopped is None else stopped
         finally:

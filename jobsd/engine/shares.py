@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import TYPE_CHECKING
 
 from jobsd.store.jobs import Quota
@@ -76,3 +77,19 @@ class Shares:
 
     def _owed(self, slots: int) -> dict[str, float]:
         return {queue: self._credit[queue] + slots * share for queue, share in self._share.items()}
+
+
+def preference(weights: Mapping[str, int], *, strict: bool = False) -> list[str]:
+    """Return the queues in an order of preference for a single slot.
+
+    By chance: over time each comes first as often as its weight says; those of weight 0 come last.
+    With ``strict`` those of higher weight come first.
+
+    Source: weighted random sampling (Efraimidis and Spirakis, 2006).
+    """
+    drawn = {queue: weight if strict else _drawn(weight) for queue, weight in weights.items()}
+    return sorted(drawn, key=drawn.__getitem__, reverse=True)
+
+
+def _drawn(weight: int) -> float:
+    return random.random() ** (1 / weight) if weight else -1.0

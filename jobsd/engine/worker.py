@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import socket
 from collections import Counter
@@ -28,6 +29,7 @@ from jobsd.engine.options import QueueOptions, ResourceOptions, WorkerOptions, l
 from jobsd.engine.outcomes import stopped_outcome
 from jobsd.engine.reports import report
 from jobsd.engine.runner import Runner
+from jobsd.engine.shares import preference
 from jobsd.engine.texts import message_of
 from jobsd.engine.threads import GIVE_UP
 from jobsd.engine.waker import Waker
@@ -94,9 +96,11 @@ class Worker:
         releasers: list[Service] = []
         if tasks:
             known = [f"task:{name}" for name in tasks]
-            releasers.append(Releaser(jobs, queues, known, lambda: self.free_slots, self.look))
+            releasers.append(Releaser(jobs, lambda: list(queues), known, self._room, self.look))
         if child is not None:
-            for_children = Releaser(jobs, queues, [NO_CHILD], self._room_in_children, self.look)
+            weights = {name: queue.weight for name, queue in queues.items()}
+            in_turn = functools.partial(preference, weights, strict=options.strict)
+            for_children = Releaser(jobs, in_turn, [NO_CHILD], self._room_in_children, self.look)
             releasers.append(for_children)
             self._children = Children(child, options, freed=for_children.poke)
         self._dependencies = Dependencies()
@@ -181,8 +185,12 @@ class Worker:
         """Claim now, if there is room."""
         self._waker.poke()
 
+    def _room(self) -> int:
+        """How many parked jobs this worker could take now."""
+        return 0 if self.dispatcher.held or self._stop_requested.is_set() else self.free_slots
+
     def _room_in_children(self) -> int:
-        return 0 if self._children is None else min(self.free_slots, self._children.room)
+        return 0 if self._children is None else min(self._room(), self._children.room)
 
     async def settled(self) -> None:
         """Return when what ended is written and the leases of what runs are prolonged."""
@@ -295,7 +303,8 @@ class Worker:
         await quietly(asyncio.wait_for(self.dispatcher.hand_on(), ANSWERED_WITHIN_S))
         if self._children is not None:
             await quietly(self._children.close())
-        await quietly(self._dependencies.close())
+        if not self.left_running:  # else every moment counts: a job that was handed back may run elsewhere, too
+            await quietly(self._dependencies.close())
         await self._waker.close()
         await self._heartbeat.stop()
         await self._redis_of_tasks.aclose()

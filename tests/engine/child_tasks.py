@@ -92,6 +92,13 @@ def big_number(ctx: PlainContext) -> int:
     return 10**5000
 
 
+@task("child:die_soon", executor="process")
+def die_soon(ctx: PlainContext) -> None:
+    ctx.wait(ctx.redis.incr("seen:die_soon"))
+    time.sleep(0.1)
+    os.abort()
+
+
 @task("child:allocate", executor="process", memory="64MB", retries=0)
 def allocate(ctx: PlainContext, megabytes: int) -> int:
     return len(bytearray(megabytes * MB))
@@ -151,3 +158,10 @@ async def resists(ctx: Context) -> None:
             await asyncio.sleep(3600)
         except asyncio.CancelledError:
             continue
+
+
+@task("suspect:fails_once")
+async def fails_once(ctx: Context) -> int:
+    if not await ctx.redis.incr("seen:fails_once") > 1:
+        raise Retry("0s")
+    return os.getpid()

@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import sys
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -160,6 +161,34 @@ async def test_a_death_is_noticed_though_another_process_holds_the_line_open(hal
     open_worker(max_losses=1)
     with pytest.raises(JobFailedError, match="lost: the process ended with SIGABRT"):
         await hall.result(await hall.client.enqueue(child_tasks.fork_and_die))
+
+
+async def test_what_a_child_said_before_it_died_is_heard_however_late(hall, open_worker) -> None:
+    open_worker(max_losses=1)
+    reference = await hall.client.enqueue(child_tasks.die_soon)
+    await until(lambda: _seen(hall, "die_soon"))
+    time.sleep(0.5)  # noqa: ASYNC251 - the loop is busy with something else while the child dies
+    with pytest.raises(JobFailedError, match="this job lost its process 1 time"):
+        await hall.result(reference)
+    assert await _seen(hall, "die_soon") == 1
+
+
+async def test_a_suspect_for_which_no_child_can_be_started_waits_at_no_cost(hall, redis_url, caplog) -> None:
+    setup = _setup(redis_url)
+    reference = await hall.client.enqueue(child_tasks.innocent)
+    await _lose(hall, reference)
+    worker = hall.open(*_TASKS, child=setup._replace(facts={**setup.facts, "modules": ["no_such_module"]}), retries=0)
+    await until(lambda: said(caplog, "child.unstarted"))
+    await until(lambda: worker.ended["Q"])
+    assert await reference.status() is JobState.SCHEDULED
+    assert (await side_of(hall, reference.id))["l"] == 1
+
+
+async def test_a_suspect_that_comes_to_its_end_is_cleared(hall, open_worker) -> None:
+    reference = await hall.client.enqueue(child_tasks.fails_once)
+    await _lose(hall, reference, times=2)
+    open_worker()
+    assert await hall.result(reference) == os.getpid(), "the second run is in the worker, as any other"
 
 
 async def test_a_child_that_dies_while_it_is_idle_costs_nobody_anything(hall, open_worker) -> None:

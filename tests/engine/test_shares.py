@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import random
 from collections import Counter
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from jobsd.engine.shares import Shares
+from jobsd.engine.shares import Shares, preference
 
 if TYPE_CHECKING:
     from jobsd.store.jobs import Quota
@@ -108,3 +109,14 @@ def test_queues_that_are_owed_the_same_go_first_in_turn() -> None:
         firsts.append(plan[0].queue)
         shares.settle(plan, [SimpleNamespace(queue=firsts[-1])])  # one took all that there was
     assert firsts.count("left") == firsts.count("right") == 5
+
+
+def test_for_a_single_slot_each_queue_comes_first_as_often_as_its_weight_says(monkeypatch):
+    monkeypatch.setattr("jobsd.engine.shares.random", random.Random(7))
+    first = Counter(preference({"a": 6, "b": 3, "c": 1, "none": 0})[0] for _ in range(10_000))
+    assert [round(first[queue] / 1000) for queue in ("a", "b", "c", "none")] == [6, 3, 1, 0]
+    assert preference({"none": 0, "c": 1})[-1] == "none"
+
+
+def test_strict_queues_come_first_by_their_weight():
+    assert preference({"low": 1, "high": 9, "mid": 5}, strict=True) == ["high", "mid", "low"]

@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING
 
 from jobsd.engine.children import messages
 from jobsd.engine.children.memory import machine_memory
-from jobsd.engine.children.process import Child, ChildError, UnbegunError
+from jobsd.engine.children.process import ENDED_AT_ONCE, Child, ChildError, UnbegunError
 from jobsd.engine.children.quarantine import Quarantine
-from jobsd.outcome import Failed, NoRoom, Outcome
+from jobsd.events import Event
+from jobsd.logger import log
+from jobsd.outcome import Failed, NoRoom, Outcome, TooEarly
 from jobsd.size import parse_size
 
 if TYPE_CHECKING:
@@ -32,6 +34,8 @@ _IDLE_S = 60.0
 _GROWN_BYTES = 128 * 1024 * 1024
 _SHARE_OF_SUSPECTS = 4
 _ALONE_AFTER = 2
+_TRIES = 3
+_AGAIN_S = 5
 
 
 class Children:
@@ -66,6 +70,9 @@ class Children:
                 return NoRoom()
             return await self._run_alone(attempt, task, begin)
         except (ChildError, OSError) as error:
+            if task.executor is None:  # it asked for no child: that there is none is no fault of its
+                log.warning(Event.CHILD_UNSTARTED, job_id=attempt.lease.id, cause=str(error), again_in_s=_AGAIN_S)
+                return TooEarly(attempt.now + 1000 * _AGAIN_S)
             begin()
             return Failed("ChildError", f"no child process could be started for it: {error}")
 
@@ -84,7 +91,7 @@ class Children:
         job = messages.job_of(attempt.lease, memory_bytes, suspect=suspect)
         self._taken += 1
         try:
-            while True:
+            for _ in range(_TRIES):
                 child = self._an_idle_one() or await Child.start(self._setup)
                 try:
                     begin()
@@ -96,6 +103,7 @@ class Children:
                     raise
                 finally:
                     self._keep(child)
+            raise ChildError(ENDED_AT_ONCE)
         finally:
             self._taken -= 1
             self._freed()

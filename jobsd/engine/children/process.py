@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from jobsd.outcome import Outcome
 
+ENDED_AT_ONCE = "each that was started ended before it had the job"
 _STARTED_WITHIN_S = 60.0
 _BURIED_WITHIN_S = 5.0
 _LAST_WORDS_S = 0.2
@@ -134,6 +135,11 @@ class Child:
         """Kill the process, whatever it does, and all that it has started."""
         self.alive = False  # as far as the next job is concerned
         self._writer.close()
+        self._kill_group()
+
+    def _kill_group(self) -> None:
+        if self._buried.is_set():
+            return  # its number may be another's by now
         # macOS says "not permitted" of a process that has ended already.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
@@ -165,9 +171,10 @@ class Child:
             self._loop.call_soon_threadsafe(self._has_died)
 
     def _has_died(self) -> None:
-        self.strike()  # those that it leaves behind
+        self.alive = False
+        self._kill_group()  # those that it leaves behind
         self._buried.set()
-        # One that is in no group of ours may hold the socket; what was said before is there by now.
+        # What it said before is still to be heard; one that is in no group of ours may hold the socket open.
         self._loop.call_later(_LAST_WORDS_S, self._reader.feed_eof)
 
     async def _listen(self) -> None:

@@ -9,7 +9,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from jobsd.engine.children import messages
-from jobsd.engine.children.process import Child, UnbegunError
+from jobsd.engine.children.process import ENDED_AT_ONCE, Child, ChildError, UnbegunError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from jobsd.outcome import Outcome
 
 _EMPTY_S = 10.0
+_TRIES = 3
 
 
 class Quarantine:
@@ -37,13 +38,14 @@ class Quarantine:
 
         Raises ChildError.
         """
-        while True:
+        for _ in range(_TRIES):
             child = await self._the_child()
             begin()
             try:
                 return await self._run(child, attempt)
             except UnbegunError:
                 continue  # it had died, of another job or while it was idle
+        raise ChildError(ENDED_AT_ONCE)
 
     async def _run(self, child: Child, attempt: Attempt) -> Outcome:
         outcome = child.run(messages.job_of(attempt.lease))

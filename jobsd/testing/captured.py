@@ -88,6 +88,11 @@ class CapturedJob(Generic[R_co]):
 class CapturedJobs(list[CapturedJob[Any]]):
     """What was captured, in the order of the calls. An ordinary list: it compares, counts, and can be cleared."""
 
+    def __eq__(self, other: object) -> bool:  # so that mypy lets a list of requests be compared with it
+        return super().__eq__(other)
+
+    __hash__ = None
+
     def of(self, task: Enqueueable[P, R] | str) -> list[CapturedJob[R]]:
         """Return those of one task."""
         name = _name_of(task)

@@ -164,8 +164,10 @@ class _Burst(Worker):
         self._report = noted
 
     async def _stop_when_empty(self) -> None:
-        while not self.dispatcher.idle or self._held:  # noqa: ASYNC110 - as in a worker: its end is nobody's event
+        while not self.dispatcher.idle or self._held:
             await asyncio.sleep(_LOOK_EVERY_S)
+            if not self._held:
+                self.look()  # else it would wait for the next poll
         self.stop()
 
 

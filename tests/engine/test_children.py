@@ -290,15 +290,18 @@ async def test_at_shutdown_children_end_and_their_jobs_are_handed_back(hall, ope
     assert (await side_of(hall, reference.id))["x"] == 1
 
 
-async def test_a_child_that_cannot_start_fails_its_job_and_says_why(hall, redis_url) -> None:
+async def test_a_job_for_which_no_child_can_be_started_waits_at_no_cost_and_it_is_said_why(
+    hall, redis_url, caplog
+) -> None:
     setup = _setup(redis_url)
     broken = setup._replace(facts={**setup.facts, "modules": ["no_such_module"]})
-    hall.open(*_TASKS, child=broken, retries=0)
-    with pytest.raises(
-        JobFailedError,
-        match="no child process could be started for it: ModuleNotFoundError: No module named 'no_such_module'",
-    ):
-        await hall.result(await hall.client.enqueue(child_tasks.square, 7))
+    worker = hall.open(*_TASKS, child=broken, retries=0, records=True)
+    reference = await hall.client.enqueue(child_tasks.square, 7)
+    await until(lambda: worker.ended["Q"])
+    assert await reference.status() is JobState.SCHEDULED
+    assert await hall.redis.xlen("jobsd:{main}::records") == 0
+    [line] = said(caplog, "child.unstarted")
+    assert (line.job_id, line.cause) == (reference.id, "ModuleNotFoundError: No module named 'no_such_module'")
 
 
 # --- suspects -------------------------------------------------------------------------------------

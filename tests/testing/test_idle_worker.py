@@ -39,6 +39,12 @@ async def chain(ctx: Context, left: int) -> None:
         await enqueue(chain, left - 1)
 
 
+@task("idle:tells")
+async def tells(ctx: Context, value: int) -> None:
+    await ctx.progress(value, 2)
+    await ctx.progress(2, 2)
+
+
 @task("idle:fail", retries=1, backoff=fixed("10m"))
 async def fail(ctx: Context) -> None:
     raise ValueError("no such order")
@@ -69,6 +75,13 @@ async def test_it_runs_all_that_is_due_and_what_that_leads_to(redis_url: str) ->
         assert await reference.result() == 1
         assert {run.task: run.result for run in ran.runs if run.result} == {"idle:echo": 1, "idle:plain": 2}
         assert len(await w.run_until_idle()) == 0
+
+
+async def test_it_waits_for_no_poll(redis_url: str) -> None:
+    async with worker(redis_url, poll="1h") as w:
+        for _ in range(5):
+            await enqueue(tells, 1)
+            assert (await w.run_until_idle()).succeeded == 1
 
 
 async def test_what_is_due_later_is_left_alone(redis_url: str) -> None:

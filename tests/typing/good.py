@@ -204,6 +204,8 @@ async def tests_are_typed(ctx: Context) -> None:
     with capture() as jobs:
         await service(ctx)
         assert_type(await jobs.only(count).run(), int)
+        assert jobs == [count.job("text")]
+        assert jobs[0] == count.job("text")
 
 
 async def service(ctx: Context) -> None:

@@ -19,7 +19,7 @@ from jobsd.engine.children.process import ENDED_AT_ONCE, Child, ChildError, Unbe
 from jobsd.engine.children.quarantine import Quarantine
 from jobsd.events import Event
 from jobsd.logger import log
-from jobsd.outcome import Failed, NoRoom, Outcome, TooEarly
+from jobsd.outcome import NoRoom, Outcome, TooEarly
 from jobsd.size import parse_size
 
 if TYPE_CHECKING:
@@ -69,12 +69,9 @@ class Children:
             if self.room <= 0:
                 return NoRoom()
             return await self._run_alone(attempt, task, begin)
-        except (ChildError, OSError) as error:
-            if task.executor is None:  # it asked for no child: that there is none is no fault of its
-                log.warning(Event.CHILD_UNSTARTED, job_id=attempt.lease.id, cause=str(error), again_in_s=_AGAIN_S)
-                return TooEarly(attempt.now + 1000 * _AGAIN_S)
-            begin()
-            return Failed("ChildError", f"no child process could be started for it: {error}")
+        except (ChildError, OSError) as error:  # no fault of the job: it waits, at no cost
+            log.error(Event.CHILD_UNSTARTED, job_id=attempt.lease.id, cause=str(error), again_in_s=_AGAIN_S)
+            return TooEarly(attempt.now + 1000 * _AGAIN_S)
 
     async def close(self) -> None:
         """End every child."""

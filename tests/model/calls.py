@@ -11,13 +11,14 @@ from redis.exceptions import ResponseError
 
 from jobsd.store.connection import connect
 from jobsd.store.jobs import _NO_MORE as NO_MORE
-from jobsd.store.jobs import Holder, Jobs, Lease, NewJob, Quota
+from jobsd.store.jobs import Jobs, Lease, NewJob, Quota
 from jobsd.store.keys import FIRST_TIME, RESULT, base_key, cancel_key
 from tests.model.attendance import Attendance
 from tests.model.kept import KEEP_ARCHIVED, KEEP_ARCHIVED_MS, KEEP_COMPLETED
 from tests.model.laws import broken_by, broken_by_claim, broken_by_enqueue, broken_by_watch
 from tests.model.layout import DUMP, SENDER, SHARD, Book, Sight, counted, difference, owned, seen
 from tests.model.limit_laws import (
+    Closings,
     Items,
     Windows,
     keys_broken_by,
@@ -28,6 +29,7 @@ from tests.model.limit_laws import (
 from tests.model.openings import parts_of
 from tests.model.recovery import LEASE_MS, MAX_LOSSES
 from tests.model.reference import Reference
+from tests.model.story import words
 from tests.store.shop import START, Shop
 
 if TYPE_CHECKING:
@@ -57,7 +59,8 @@ class Calls:
         self._to_be_woken: set[str] = set()
         self._to_be_told: set[str] = set()
         self._disturbed: dict[str, set[int]] = defaultdict(set)
-        self._attendance, self._windows, self._items = Attendance(), Windows(), Items()
+        self._attendance = Attendance()
+        self._windows, self._closings, self._items = Windows(), Closings(), Items()
         self._loop = asyncio.new_event_loop()
         self._redis = connect(url)
         self._jobs = Jobs(self._redis, variants=variants)
@@ -237,6 +240,7 @@ class Calls:
         self.reference.pass_time(ms)
         if ms < 0:
             self._windows.forget()
+            self._closings.put_back(self.reference.latest)
             self._attendance.coming.update(self._queues)
         self._run(self._shop.jump(ms))
 
@@ -294,6 +298,7 @@ class Calls:
         self._refuse(difference(owned(self.reference, self._book, sight.picture), sight.owned))
         self._refuse(broken_by(sight, self._queues, self._disturbed.keys()))
         self._refuse(lanes_broken_by(sight, self._queues))
+        self._refuse(self._closings.broken_by(sight, self._queues, self.reference.now))
         self._refuse(keys_broken_by(sight.picture))
         self._refuse(self._items.broken_by(sight.picture))
         self._refuse(f"nobody was woken for {q}" for q in self._to_be_woken if not sight.tokens[base_key(q)])
@@ -326,6 +331,8 @@ class Calls:
         self._accepted.add(mark)
         if ending.move in "RSQL":
             self._to_be_woken.add(ending.lease.queue)
+        if ending.move in "QPL" and not ending.record:
+            self._windows.give_back(ending.lease)
 
     # --- how ----------------------------------------------------------------------------------------------
 
@@ -343,12 +350,12 @@ class Calls:
 
     def _make(self, name: str, args: tuple[Any, ...], call: Coroutine[Any, Any, T]) -> T:
         self.past.append((name, args))
-        self.story.append(f"{name}({', '.join(map(_words, args))})")
+        self.story.append(f"{name}({', '.join(map(words, args))})")
         try:
             answer = self._run(call)
         except ResponseError as error:
             self._fail(f"{name} failed: {error}")
-        self.story[-1] += f" -> {_words(answer)}"
+        self.story[-1] += f" -> {words(answer)}"
         return answer
 
     def _expect(self, name: str, answer: Any, expected: Any) -> None:
@@ -384,24 +391,3 @@ def _told(claimed: Claimed) -> Any:
         assert lease.answered_at == claimed.now
     leases = claimed.leases
     return claimed.lost, [(of.queue, of.id, of.mark, of.payload, counted(json.loads(of.side or "{}"))) for of in leases]
-
-
-def _words(value: Any) -> str:
-    """Return a value as the story tells it."""
-    match value:
-        case Lease():
-            return value.mark and f"{value.id}={value.mark}"
-        case NewJob():
-            return f"{value.queue}/{value.id} {value.when} {value.payload.decode()}"
-        case Holder():
-            return f"{'joined' if value.joined else 'held by'} {value.queue}/{value.id}"
-        case Quota():
-            return f"{value.queue}: {value.slots}{value.gate and ' ' + value.gate}"
-        case tuple() if hasattr(value, "lease"):
-            return f"{_words(value.lease)} {value.move} {value.at} {value.data!r}"
-        case list():
-            return "[" + ", ".join(map(_words, value)) + "]"
-        case tuple():
-            return "(" + ", ".join(map(_words, value)) + ")"
-        case _:
-            return str(value)

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from jobsd.store.jobs import Claimed, Lease, NewJob, Quota
     from tests.model.layout import Picture, Sight
 
+_LONGEST_WINDOW_MS = 24_001  # of the rates that are drawn
+
 
 def lanes_broken_by(sight: Sight, queues: Iterable[str]) -> Iterator[str]:
     """Tell which lane has no turn, or waits for a lease that nobody has."""
@@ -125,7 +127,10 @@ def _first(jobs: dict[str, int]) -> tuple[int, str] | None:
 
 
 class Windows:
-    """The starts under each rate, by the answers: no window, its edges included, has more than its count."""
+    """The starts under each rate, by the answers: no window, its edges included, has more than its count.
+
+    Those of jobs that went back without having begun are none.
+    """
 
     def __init__(self) -> None:
         self._starts: dict[tuple[str, str], list[int]] = defaultdict(list)
@@ -135,6 +140,12 @@ class Windows:
         for owner, part in list(self._starts):
             if name in {None, owner, part}:
                 del self._starts[owner, part]
+
+    def give_back(self, lease: Lease) -> None:
+        shared = {("" if part.startswith("r=") else lease.queue, part) for part in parts_of(lease.mark)}
+        for place in {(lease.queue, ""), *shared}:
+            if lease.started_at in self._starts[place]:  # there may have been no rate then
+                self._starts[place].remove(lease.started_at)
 
     def broken_by(self, sight: Sight, leases: Iterable[Lease]) -> Iterator[str]:
         for lease in leases:
@@ -153,6 +164,22 @@ class Windows:
         starts.append(at)
         if sum(at - rate.window_ms <= start <= at for start in starts) > rate.count:
             yield f"under {place}, {rate}, there were starts at {starts}"
+
+
+class Closings:
+    """Which lane waits for a time though it has room. Where the clock was put back that may be, for a while."""
+
+    def __init__(self) -> None:
+        self._steady_from = 0
+
+    def put_back(self, latest: int) -> None:
+        self._steady_from = latest + _LONGEST_WINDOW_MS
+
+    def broken_by(self, sight: Sight, queues: Iterable[str], now: int) -> Iterator[str]:
+        for queue in queues if now > self._steady_from else ():
+            for lane, until in closed_of(sight, queue).items():
+                if now < until < NEVER and not room_of_lane_at(sight, queue, lane, now):
+                    yield f"{lane} of {queue} has room, and is closed until {until}"
 
 
 class Items:

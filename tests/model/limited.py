@@ -72,6 +72,11 @@ class Limits:
     def note_start(self, place, now):
         self.starts[place] += [Start(now)] if self.at(place).count else []
 
+    def give_back(self, place, at):
+        """Count a start no more, of a job that has not begun. Of two in one ms either will do."""
+        for start in [start for start in self.starts[place] if start.at == at][-1:] if self.at(place).count else []:
+            self.starts[place] = [other for other in self.starts[place] if other is not start]
+
     def look(self, now):
         """Note which starts do not count now."""
         for place, starts in self.starts.items():

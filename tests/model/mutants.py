@@ -11,6 +11,8 @@ NAMED = "KEYS[2] or string.find(',' .. lane .. ',', ',' .. ARGV[1] .. ',', 1, tr
 LIMITS_SET = "redis.call('HGET', state, 'limits-set:' .. name)"
 LIMITS_CONFIG = "redis.call('HGET', state, 'limits-config:' .. name)"
 NO_ROOM = "    if noted >= limit.count then\n      return"
+GIVEN_BACK = "for at, n in pairs(times) do redis.call('LREM', starts, -n, at) end"
+UNBEGUN = "if move == 'P' or move == 'L' or (move == 'Q' and ARGV[at + 5] == '' and ARGV[at + 7] == '') then"
 LEFT_OVER = "if room.left > 0 and room.limit.running then open_behind(queue.base, room.name, room.left) end"
 RETURNED = "redis.call('HDEL', shard .. ':cancels', unpack(forgotten))"
 TELLS = "if redis.call('LLEN', told) == 0 then redis.call('RPUSH', told, '1') end"
@@ -79,6 +81,21 @@ LIMITS = {
     "no start is noted under a limit of a lane": ("note_starts(room.limit, starts, room.taken, desk.now)", ""),
     "no start of a queue is noted": ("note_starts(queue.limit, queue.base .. ':starts', queue.taken, desk.now)", ""),
     "starts stay for ever": ("redis.call('PEXPIRE', starts, limit.window + 1000)", ""),
+    "a start is not given back": (GIVEN_BACK, ""),
+    "all starts of a millisecond are given back": (GIVEN_BACK, GIVEN_BACK.replace("-n", "0")),
+    "the start of a job that has begun is given back": (UNBEGUN, "if move ~= 'C' then"),
+    "a start that is given back opens no lane": (
+        "if not next(full) then return was_full end",
+        "if true then return was_full end",
+    ),
+    "a start that is given back opens its own lane only": (
+        "then open_lane(base, lane) end\n  end\nend\n\n-- Returns",
+        "then end\n  end\nend\n\n-- Returns",
+    ),
+    "a start that is given back wakes nobody": (
+        "unbegun, looked) then own.opened = true end",
+        "unbegun, looked) then end",
+    ),
     "a lane that was served stays in front": ("again[#again + 2] = last, lane", "again[#again + 2] = -last, lane"),
     "a lane that was served has no turn": ("redis.call('ZADD', turns, unpack(again))", ""),
     "a lane without room keeps its turn": ("if least_room(queue.rooms[lane]) > 0 then", "if true then"),
@@ -170,6 +187,9 @@ SELDOM = frozenset(
         "a lane that was served stays in front",
         "a rate opens a millisecond late",
         "a rate passes over a start at the edge of its window",
+        "a start that is given back opens its own lane only",
+        "a start that is given back opens no lane",
+        "a start that is given back wakes nobody",
         "aggregate passes over the longest delay",
         "an emptied lane leaves its turn to nobody",
         "cancel leaves a job among the retries",

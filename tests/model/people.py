@@ -119,7 +119,7 @@ class People:
                 at, data = lease.due, _relabelled(payload.get("l", ""), "r=s" if delay else "r=t")
         if move in "CA" and delay != 1:
             result = (lease.payload or b"")[:19] + b"}"
-        record = b"" if move in "PL" else json.dumps([lease.mark, move]).encode()
+        record = b"" if move in "PL" or (move == "Q" and not data) else json.dumps([lease.mark, move]).encode()
         return Ending(lease, move, at, data, result, record)
 
     def _has_begun(self, lease: Lease) -> bool:

@@ -99,6 +99,9 @@ class Reference(Keyed):
 
     def end(self, job, ending):
         self.records += [(job.queue, job.id, job.mark, ending.move)] if ending.record else []
+        if ending.move in "PL" or (ending.move == "Q" and not ending.data):  # it has not begun
+            for place in places_of(job.queue, job.limits):
+                self.limits.give_back(place, ending.lease.started_at)
         job.leave(ending.at, COUNTED.get(ending.move, "") if ending.data else "")
         job.retry_at = ending.at if ending.move == "R" else None
         self.cancels.pop(job.id, None)

@@ -292,3 +292,49 @@ async def test_nothing_is_left_of_a_line_whose_jobs_have_ended(shop):
     [hand] = await hands(shop, "w1")
     assert sorted(await next_ids(hand, 4)) == ["a1", "a2", "b1"]
     assert await lanes_left(shop) == set()
+
+
+# --- starts that are given back -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [
+        lambda lease: an_ending(lease, "P", lease.due, "room"),
+        lambda lease: an_ending(lease, "Q", lease.due + 60_000),
+        lambda lease: an_ending(lease, "L", lease.due + 60_000, "k=a,r=stripe"),
+    ],
+    ids=["parked", "requeued", "tagged"],
+)
+async def test_a_job_that_has_not_begun_gives_its_start_back_to_its_key_and_wakes_a_worker(shop, ending):
+    await shop.limit("default", TWO_IN_10_S)
+    await shop.put_limited("k=a", *(f"a{n}" for n in range(5)))
+    first, second = await hands(shop, "w1", "w2")
+    [lease, _] = await first.claim()
+    await shop.tokens()
+    await first.finish(ending(lease))
+    assert await shop.tokens() == 1
+    assert ids(await second.claim()) == ["a2"]
+    assert (await second.ask()).next_due == START + 10_001
+
+
+async def test_a_start_that_is_given_back_opens_no_line_of_another_key(shop):
+    await shop.limit("default", "::::1:10000||")
+    for key in "ab":
+        await shop.put_limited(f"k={key}", f"{key}1", f"{key}2")
+    first, second = await hands(shop, "w1", "w2")
+    await first.claim()
+    [a1] = [lease for lease in first.held if lease.id == "a1"]
+    await first.finish(an_ending(a1, "P", a1.due, "room"))
+    closed = await shop.redis.zrange(f"{BASE}:closed", 0, -1)
+    assert (closed, ids(await second.claim())) == ([b"k=b"], ["a2"])
+
+
+async def test_each_of_three_hundred_keys_has_its_own_line_opened_by_the_start_it_is_given_back(shop):
+    await shop.limit("default", "::::1:10000||")
+    jobs = [a_limited_job(f"job-{n:03}-{turn}", f"k=tenant-{n:03}") for turn in (1, 2) for n in range(300)]
+    await shop.enqueue(jobs)
+    first, second = await hands(shop, "w1", "w2")
+    leases = await first.claim(500)
+    await first.finish(*(an_ending(lease, "P", lease.due, "room") for lease in leases))
+    assert (len(leases), len(await second.claim(500))) == (300, 300)

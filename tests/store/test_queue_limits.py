@@ -249,6 +249,68 @@ async def test_rate_and_concurrency_hold_together(shop):
     assert (answer.leases, answer.look_at) == ([], START + WINDOW + 1)
 
 
+# --- starts of jobs that have not begun -------------------------------------------------------------
+
+NOT_BEGUN = {
+    "parked": lambda lease: an_ending(lease, "P", lease.due, "task:x"),
+    "requeued": lambda lease: an_ending(lease, "Q", lease.due),
+    "tagged": lambda lease: an_ending(lease, "L", lease.due + 60_000, "r=s"),
+}
+
+
+@pytest.mark.parametrize("ending", NOT_BEGUN.values(), ids=NOT_BEGUN.keys())
+async def test_a_job_that_has_not_begun_gives_its_start_back_and_wakes_a_worker(shop, ending):
+    first, second = await limited(shop, FIVE_IN_10_S)
+    leases = await first.claim()
+    assert (await second.ask()).next_due == START + WINDOW + 1
+    await shop.tokens()
+    await first.finish(*map(ending, leases[:2]))
+    assert await shop.tokens() == 1
+    assert len(await second.claim()) == 2
+    assert (await second.ask()).next_due == START + WINDOW + 1
+
+
+@pytest.mark.parametrize("begun", ["with what is noted", "with its record"])
+async def test_a_job_that_was_interrupted_keeps_its_start(shop, begun):
+    first, second = await limited(shop, FIVE_IN_10_S)
+    [lease, *_] = await first.claim()
+    side, record = ('{"n":1,"x":1}', b"") if begun == "with what is noted" else ("", b"[]")
+    await first.finish(an_ending(lease, "Q", lease.due, side, record=record))
+    assert (await second.ask()).leases == []
+
+
+async def test_the_start_that_is_given_back_is_the_jobs_own(shop):
+    first, second = await limited(shop, FIVE_IN_10_S)
+    [early, _] = await first.claim(2)
+    await shop.advance(3000, first, second)
+    [*_, late] = await first.claim(3)
+    await first.finish(an_ending(late, "P", late.due, "task:x"))
+    await shop.advance(WINDOW - 3000 + 1, first, second)
+    assert len(await second.claim()) == 3, "one of 3 s ago is gone, and two of the beginning are over"
+    assert await first.finish(an_ending(early, "P", early.due, "task:x")) == [True]
+    assert await second.claim() == [], "its start counted no more"
+
+
+async def test_an_ending_that_is_sent_again_gives_nothing_back_twice(shop):
+    first, second = await limited(shop, FIVE_IN_10_S)
+    [lease, *_] = await first.claim()
+    parked = an_ending(lease, "P", lease.due, "task:x")
+    await first.finish(parked)
+    await first.finish_again(parked)
+    await first.finish(parked)
+    assert len(await second.claim()) == 1
+
+
+async def test_jobs_that_find_no_room_again_and_again_use_up_no_rate(shop):
+    first, second = await limited(shop, ":20:10000:::||", jobs=15)
+    for _ in range(14):
+        begun, *others = await first.claim()
+        await first.finish(completed(begun), *(an_ending(lease, "P", lease.due, "room") for lease in others))
+        await shop.jobs.release("default", ["room"])
+    assert len(await second.claim()) == 1
+    assert (await shop.stats())["processed"] == 14
+
+
 # --- gates: what a worker adds to a claim of its own -----------------------------------------------
 
 

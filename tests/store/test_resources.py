@@ -112,6 +112,33 @@ async def test_the_rate_of_a_resource_counts_the_starts_of_all_queues(shop):
     assert await second.claim(5, low=5) == []
 
 
+async def test_a_start_that_is_given_back_in_one_queue_lets_a_job_of_another_run_and_wakes_a_worker_there(shop):
+    await shop.limit("r=s", TWO_IN_10_S)
+    for queue in ("high", "low"):
+        await shop.put_limited("r=s", *(f"{queue}-{n}" for n in range(5)), queue=queue)
+        await shop.put_limited("k=a,r=s", f"{queue}-keyed", queue=queue)
+    first, second = await hands(shop, "w1", "w2")
+    [lease, _] = await first.claim(5, high=5)
+    assert await second.claim(5, low=5) == []
+    await shop.tokens("low")
+    await first.finish(an_ending(lease, "P", lease.due, "room"))
+    assert await shop.tokens("low") == 1
+    assert (await shop.redis.exists("jobsd:{main}:low:closed"), len(await second.claim(5, low=5))) == (0, 1)
+    assert await first.claim(5, high=5) == []
+
+
+async def test_of_many_lines_a_start_that_is_given_back_opens_a_hundred_and_the_others_open_at_their_time(shop):
+    await shop.limit("r=s", TWO_IN_10_S)
+    await shop.enqueue([a_limited_job(f"job-{n:03}", f"k={n:03},r=s") for n in range(152)])
+    first, second = await hands(shop, "w1", "w2")
+    [lease, _] = await first.claim(200)
+    await first.finish(an_ending(lease, "P", lease.due, "room"))
+    assert await shop.redis.zcard("jobsd:{main}:default:closed") == 50
+    assert len(await second.claim()) == 1
+    await shop.advance(10_001, first, second)
+    assert len(await second.claim()) == 2
+
+
 async def test_a_rate_over_several_queues_is_never_exceeded_and_used_to_the_full(shop):
     await shop.limit("r=s", TWO_IN_10_S)
     for queue in ("high", "low"):

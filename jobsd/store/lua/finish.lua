@@ -17,7 +17,8 @@
 --           L     due, ms      limits          back to pending, unchanged but for these limits: see lanes
 --           A     keep, ms     info            archived; the result is kept that long
 --           D     0            -               removed
---           record '' = none. result '' = none.
+--           record '' = none. result '' = none. P, L, and Q without data and record: the job has not begun, and the
+--           rates that counted its start count it no more.
 -- Returns   a letter for each: a accepted, s stale (somebody else's now; nothing was written), c not written since the
 --           job was asked to be cancelled, and this ending would let it run again.
 --@include clock
@@ -26,6 +27,8 @@
 --@include archive
 --@include lanes
 --@include unique
+--@include limits
+--@include unbegun
 local now = clock()
 local shard, worker, batch = KEYS[1], ARGV[1], tonumber(ARGV[2])
 local identity = shard .. ':worker:' .. worker
@@ -55,7 +58,7 @@ local GOES_ON = {R = true, S = true, Q = true, P = true, L = true}
 
 local freed, unique, forgotten = {}, {}, {}
 local ended, results, records, keys = {}, {}, {}, {}
-local per_queue, refused, seen = {}, {}, {}
+local per_queue, refused, seen, looked = {}, {}, {}, {}
 for i = 1, n do
   local at = FIRST + (i - 1) * STEP
   if marks[i] ~= ARGV[at + 2] or seen[marks[i]] then
@@ -88,6 +91,12 @@ for i = 1, n do
       end
       ends[held] = ends[held] + 1
       if unique[held] and not GOES_ON[move] then unlock(shard, held, id) end
+    end
+    if move == 'P' or move == 'L' or (move == 'Q' and ARGV[at + 5] == '' and ARGV[at + 7] == '') then
+      if held or limits[q - 1] then
+        own.unbegun = own.unbegun or {starts = {}, lanes = {}}
+        note_unbegun(own.unbegun, marks[i], held)
+      end
     end
     if move == 'C' then
       own.gone[#own.gone + 1] = id
@@ -154,6 +163,7 @@ for q, own in pairs(per_queue) do
   local were = most and redis.call('ZCARD', base .. ':active')
   redis.call('ZREM', base .. ':active', unpack(own.out))
   if most and were >= most and were - #own.out < most then own.opened = true end  -- it was full, and has room again
+  if own.unbegun and give_back_starts(shard, base, limits[q - 1], own.unbegun, looked) then own.opened = true end
   if #own.gone > 0 then
     redis.call('ZREM', base, unpack(own.gone))
     redis.call('HDEL', base .. ':side', unpack(own.gone))

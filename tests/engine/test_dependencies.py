@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from jobsd import Opened, dependency
-from jobsd.context import Facts
+from jobsd import Context, Opened, dependency
 from jobsd.engine.dependencies import Dependencies
 from jobsd.errors import DependencyError
 from jobsd.hooks import overridden
@@ -19,6 +18,7 @@ from tests.waiting import until
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
+NO_JOBS: Any = None
 LEASE = Lease("default", "job-1", "mark", 0, 0, 1, b"", None, 0)
 
 
@@ -64,7 +64,7 @@ async def test_they_open_in_the_order_of_definition_and_close_in_reverse():
     async with opened() as dependencies:
         assert dependencies.use(pool) == "a pool"
         assert dependencies.use(catalog) == "a catalog in a pool"
-        assert Facts({}, LEASE, "add", 0, dependencies=dependencies).use(pool) == "a pool"
+        assert Context({}, NO_JOBS, LEASE, "add", 0, dependencies=dependencies).use(pool) == "a pool"
     assert order == ["open pool", "open catalog", "close catalog", "close pool"]
     with pytest.raises(DependencyError, match="pool is not open: it is closed, with its worker"):
         dependencies.use(pool)
@@ -220,10 +220,10 @@ async def test_what_stands_in_is_used_and_the_dependency_not_opened():
     with overridden(real, "a stand-in"):
         async with opened() as dependencies:
             assert dependencies.use(real) == "a stand-in"
-        assert Facts({}, LEASE, "add", 0).use(real) == "a stand-in"
+        assert Context({}, NO_JOBS, LEASE, "add", 0).use(real) == "a stand-in"
     assert tries == []
     with pytest.raises(DependencyError, match="real is not open: this context is not of a worker"):
-        Facts({}, LEASE, "add", 0).use(real)
+        Context({}, NO_JOBS, LEASE, "add", 0).use(real)
 
 
 async def test_one_that_is_defined_when_the_worker_runs_already_is_told_so():

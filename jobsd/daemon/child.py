@@ -153,11 +153,11 @@ class _Program:
         self._memory_bytes = job["memory"]
         try:
             payload = attempt.payload = self._codec.decode(attempt.lease.payload)
-            task = attempt.task = registry[payload.task]
+            task = attempt.task = registry.get(payload.task)
+            if task is None:
+                cause = f"the child process has no task {payload.task!r}: no module that it imports defines it"
+                return Failed("ChildError", cause)
             args, kwargs = task.arguments.validate(payload.args, payload.kwargs)
-        except KeyError:
-            name = attempt.payload.task if attempt.payload else "?"
-            return Failed("ChildError", f"the child process has no task {name!r}: no module that it imports defines it")
         except Exception as error:  # noqa: BLE001 - a validator of the user's may raise anything
             return Failed("InvalidArgumentsError", message_of(error), for_good=True)
         try:

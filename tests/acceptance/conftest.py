@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,11 +93,10 @@ class Daemon:
     def close(self) -> None:
         if self.process.poll() is None and "--processes" in self.process.args:
             # Killed, it would leave daemons behind that first wait for their jobs.
-            for _ in range(2):
+            for patience_s in (0.1, 10):  # two signals at once might be heard as one
                 self.process.send_signal(signal.SIGTERM)
-                time.sleep(0.1)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(10)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self.process.wait(patience_s)
         if self.process.poll() is None:
             self.kill()
         for pipe in (self.process.stdout, self.process.stderr):

@@ -8,9 +8,7 @@ together, the quarantine, as they would in the worker: most lost workers were no
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-from collections import deque
 from typing import TYPE_CHECKING
 
 from jobsd.engine.children import messages
@@ -49,7 +47,8 @@ class Children:
         self._quarantine = Quarantine(setup, self._suspect_memory_bytes, options.cancel_grace.total_seconds())
         self._freed = freed
         self._taken = 0
-        self._idle: deque[tuple[Child, asyncio.TimerHandle]] = deque()
+        self._idle: dict[Child, asyncio.TimerHandle] = {}
+        """Those that wait for a job, the one that has waited longest first, each with what ends its wait."""
         self._ending: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
 
@@ -61,7 +60,7 @@ class Children:
     async def run(self, attempt: Attempt, task: Task[..., object], begin: Callable[[], object]) -> Outcome:
         """Return what became of the job in a child. ``begin`` is called when it is handed over, again if that fails.
 
-        Cancelled, it goes on until the function has ended; one that does not is killed.
+        Cancelled, it kills the child of a job that is alone there; in quarantine the function may end by itself.
         """
         try:
             if task.executor is None and attempt.losses < _ALONE_AFTER:
@@ -107,7 +106,7 @@ class Children:
 
     def _an_idle_one(self) -> Child | None:
         while self._idle:
-            child, timer = self._idle.pop()
+            child, timer = self._idle.popitem()
             timer.cancel()
             if child.alive:
                 return child
@@ -118,12 +117,10 @@ class Children:
         if child.running or not child.alive or child.peak > child.first_peak + _GROWN_BYTES:
             self._end(child)
             return
-        timer = self._loop.call_later(_IDLE_S, self._end_idle, child)
-        self._idle.append((child, timer))
+        self._idle[child] = self._loop.call_later(_IDLE_S, self._end_idle, child)
 
     def _end_idle(self, child: Child) -> None:
-        with contextlib.suppress(StopIteration):
-            self._idle.remove(next(pair for pair in self._idle if pair[0] is child))
+        if self._idle.pop(child, None) is not None:
             self._end(child)
 
     def _end(self, child: Child) -> None:

@@ -7,7 +7,12 @@ the JSON array of UntoldRun's fields, a newline, and the job's payload as it was
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+OutcomeName: TypeAlias = Literal[
+    "succeeded", "failed", "timed_out", "snoozed", "dropped", "cancelled", "interrupted", "lost", "expired"
+]
+"""How a run ended, as the ledger says it."""
 
 LOST_MARK, CANCELLED_MARK = "lost", "cancelled"
 UNTOLD_MARKS = LOST_MARK, CANCELLED_MARK
@@ -37,6 +42,10 @@ class Execution(NamedTuple):
     schedule_id: str | None = None
     batch_id: str | None = None
     trace_id: str | None = None
+    fingerprint: str | None = None
+    """Of a failure: the same for failures of the same error at the same place."""
+    altered: bool = False
+    """Postgres would not take some of its text as it was, and has it in another form. Never so in the stream."""
 
 
 class UntoldRun(NamedTuple):

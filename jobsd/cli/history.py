@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import asdict
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
@@ -12,9 +12,6 @@ from jobsd.cli.output import print_rows
 from jobsd.cli.servers import ConfigOption, JsonOption, ledger
 from jobsd.records import history as records
 
-OutcomeName = Literal[
-    "succeeded", "failed", "timed_out", "snoozed", "dropped", "cancelled", "interrupted", "lost", "expired"
-]
 _COLUMNS = ("started", "task", "queue", "attempt", "outcome", "transition", "duration_s", "job_id", "message")
 
 

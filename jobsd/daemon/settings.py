@@ -22,6 +22,7 @@ from jobsd.daemon.addresses import check_postgres, check_redis
 from jobsd.daemon.keys import Key, dotted
 from jobsd.daemon.layers import DEFAULT
 from jobsd.daemon.problems import problems_of, true_for_a_number
+from jobsd.daemon.record_options import RecordOptions
 from jobsd.daemon.sources import gather
 from jobsd.duration import format_duration
 from jobsd.engine.options import QueueOptions, ResourceOptions, WorkerOptions
@@ -88,13 +89,6 @@ class LogOptions(BaseModel):
     level: Annotated[Level, BeforeValidator(_level)] = "INFO"
     format: Literal["auto", "console", "json"] = "auto"
     """auto: for people on a terminal, JSON elsewhere."""
-
-
-class RecordOptions(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    migrate: Literal["auto", "manual"] = "manual"
-    """Whether a daemon brings the ledger's schema up to date when it starts, or ``jobsd migrate`` does."""
 
 
 class Settings(BaseModel):

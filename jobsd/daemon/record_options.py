@@ -1,0 +1,80 @@
+"""What can be set of the ledger: its schema, what goes into it, how long it stays, how much of it may wait in Redis."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
+
+from jobsd.engine.options import Duration
+from jobsd.execution import OutcomeName
+from jobsd.size import parse_size
+
+NO_VIEWS = "none"
+
+_SCHEMA = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
+_SHARE = re.compile(r"(\d{1,3})\s?%")
+_FIELD = re.compile(r"\S(.{0,98}\S)?")
+
+
+def _schema(name: str) -> str:
+    if not _SCHEMA.fullmatch(name):
+        msg = f'{name!r} is no name for a schema; allowed are up to 63 of A-Z a-z 0-9 _, or "{NO_VIEWS}"'
+        raise ValueError(msg)
+    return name
+
+
+def _backlog(text: str) -> str:
+    share = _SHARE.fullmatch(text.strip())
+    if share is None:
+        try:
+            parse_size(text)
+        except ValueError:
+            msg = f'{text!r} is neither a share of Redis\' memory, such as "25%", nor an amount, such as "512MB"'
+            raise ValueError(msg) from None
+    elif not 1 <= int(share[1]) <= 90:  # noqa: PLR2004 - a share of what must also hold the jobs
+        msg = f"{text!r} is not between 1% and 90%"
+        raise ValueError(msg)
+    return text
+
+
+def _split(value: object) -> object:
+    return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+
+
+def _field(name: str) -> str:
+    if not _FIELD.fullmatch(name):
+        msg = f"{name!r} is no name of a field"
+        raise ValueError(msg)
+    return name
+
+
+SchemaName = Annotated[str, AfterValidator(_schema)]
+BacklogLimit = Annotated[str, AfterValidator(_backlog)]
+FieldName = Annotated[str, AfterValidator(_field)]
+
+
+class RecordOptions(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    migrate: Literal["auto", "manual"] = "manual"
+    """Whether a daemon brings the ledger's schema up to date when it starts, or ``jobsd migrate`` does."""
+    views: SchemaName = "public"
+    """The schema of the views ``job_executions`` and ``job_log``; "none" for no views."""
+    keep: Duration = timedelta(days=90)
+    """How long an execution is kept."""
+    keep_outcomes: dict[OutcomeName, Duration] = {}
+    """How long those with another retention are."""
+    backlog: BacklogLimit = "25%"
+    """How much of Redis' ``maxmemory`` waiting records may take (of none: 512 MiB) before fewer jobs are claimed."""
+    redact: Annotated[tuple[FieldName, ...], BeforeValidator(_split)] = (
+        "password",
+        "passwd",
+        "secret",
+        "token",
+        "api_key",
+        "authorization",
+    )
+    """Fields of arguments and results that the ledger does not show, at any depth, in any case."""

@@ -55,7 +55,7 @@ async def run_jobsd(
     tasks = [noop.opts(limit_key=f"tenant-{key}") for key in range(keys)] or [noop]
     await fill_jobsd(ground, (tasks[number % len(tasks)].job(number, TEXT) for number in range(jobs)))
     urls = {"redis_url": ground.redis_url, "database_url": ground.database_url if recording else None}
-    found = await _run(ground, "jobsd_worker", jobs, **urls, keep_results=keep_results)
+    found = await run_process(ground, "jobsd_worker", jobs, **urls, keep_results=keep_results)
     base = base_key("default")
     check("jobs left in jobsd's queue", await ground.redis.zcard(base), 0)
     check("jobs processed", int(await ground.redis.hget(f"{base}:stats", "processed") or 0), jobs)
@@ -69,12 +69,12 @@ async def run_jobsd(
 async def run_arq(ground: Ground, jobs: int, *, keep_results: bool = True) -> dict[str, float]:
     await ground.clear()
     await fill_arq(ground.redis, "noop", ((number, TEXT) for number in range(jobs)))
-    found = await _run(ground, "arq_worker", jobs, redis_url=ground.redis_url, keep_results=keep_results)
+    found = await run_process(ground, "arq_worker", jobs, redis_url=ground.redis_url, keep_results=keep_results)
     check("jobs left in arq's queue", await ground.redis.zcard("arq:queue"), 0)
     return found
 
 
-async def _run(ground: Ground, module: str, jobs: int, **options: object) -> dict[str, Any]:
+async def run_process(ground: Ground, module: str, jobs: int, **options: object) -> dict[str, Any]:
     """Return the figures of a worker, and what the servers had to do from its start to its end."""
     within_s = max(_WITHIN_S, jobs * _WITHIN_S_EACH)
     before, commands = ground.cpu(), await ground.commands()

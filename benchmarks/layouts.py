@@ -45,6 +45,17 @@ LAYOUTS = {
         "jobs_per_s",
         _BACKLOG,
     ),
+    "recorder": Layout(
+        "A recorder that only records, and the keeper of its ledger; CPU per row",
+        "jobs_per_s",
+        {
+            "jobs_per_s": Column("rows/s", "{:,.0f}".format),
+            "worker_us": Column("recorder, µs", "{:,.0f}".format),
+            "valkey_us": _BACKLOG["valkey_us"],
+            "postgres_us": _BACKLOG["postgres_us"],
+        },
+        others_beside=None,
+    ),
     "unkept": Layout(
         "The same without records, and results are not kept",
         "jobs_per_s",

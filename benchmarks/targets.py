@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     Form = Callable[[float], str]
 
 
+_RECORDING, _MILLION, _MILLION_RECORDING = "jobsd, recording", "jobsd, a million", "jobsd, recording, a million"
+_WHOLE, _TENTHS, _HUNDREDTHS = "{:,.0f}".format, "{:.1f}".format, "{:.2f}".format
+_PERCENT, _FINE_PERCENT = "{:.1%}".format, "{:.2%}".format
+
+
 def _plain(measure: str, row: str, column: str) -> Way:
     return lambda figures: figures.by_round(measure, row, column)
 
@@ -65,6 +70,12 @@ def _never(measure: str, row: str, column: str, what: str) -> Target:
     return Target(measure, what, total, at_least=False, bound=0, stretch=None, form=_WHOLE)
 
 
+def _kept(bound: float, stretch: float) -> Target:
+    way = _ratio("backlog", "jobs_per_s", _RECORDING, "jobsd")
+    what = "backlog: jobs/s with records on, of those with records off"
+    return Target("backlog", what, way, at_least=True, bound=bound, stretch=stretch, form=_PERCENT)
+
+
 def _grown(row: str, over: str, under: str) -> Way:
     return lambda figures: ratios(figures.by_round("long", row, over), figures.by_round("long", row, under))
 
@@ -97,13 +108,11 @@ def _later(row: str, bound: float) -> Target:
     return Target("hog", what, found, at_least=False, bound=bound, stretch=None, form="{:.1f}".format)
 
 
-_RECORDING, _MILLION, _MILLION_RECORDING = "jobsd, recording", "jobsd, a million", "jobsd, recording, a million"
-_WHOLE, _TENTHS, _HUNDREDTHS = "{:,.0f}".format, "{:.1f}".format, "{:.2f}".format
-_PERCENT, _FINE_PERCENT = "{:.1%}".format, "{:.2%}".format
-
 TARGETS = [
     _times("backlog", _RECORDING, "backlog, records on: jobs/s beside arq's", 8, 12),
     _times("backlog", "jobsd", "backlog, records off: jobs/s beside arq's", 12, 16),
+    _kept(0.55, 0.70),
+    _least("recorder", "jobsd", "jobs_per_s", "a recorder alone: rows/s", 25_000, None, _WHOLE),
     _part("backlog", "worker_us", "CPU per job beside arq's: worker", 13, 16),
     _part("backlog", "valkey_us", "CPU per job beside arq's: Valkey", 4.5, 5),
     _part("unkept", "valkey_us", "CPU per job beside arq's: Valkey, no results", 6, 7),

@@ -17,7 +17,7 @@ from rich.text import Text
 from demo import CHECKOUT, DemoError, heed_cancellation
 from demo.daemon import Daemon, a_daemon
 from demo.ground import Ground, a_ground
-from demo.outcome import check_export, count_lines, differences, recorded
+from demo.outcome import by_task, check_export, count_lines, differences, recorded
 from demo.report import print_addresses, print_good, print_places, print_table, promises_kept
 from demo.screen import Screen
 from demo.service import Service
@@ -25,7 +25,6 @@ from demo.shop import open_shop
 from demo.view import View
 from jobsd import Client
 from jobsd.errors import JobsdError
-from jobsd.records.history import summary
 from jobsd.store.connection import AWAY
 
 if TYPE_CHECKING:
@@ -78,7 +77,7 @@ async def _judge(screen: Screen, ground: Ground, service: Service) -> Path:
     """Print what Postgres has recorded; return the exported file. Raises DemoError for what is not as promised."""
     heed_cancellation()
     last = await recorded(ground, service.expected)
-    print_table(screen, await summary(ground.pool, ground.began_at))
+    print_table(screen, await by_task(ground))
     if problems := list(differences(service.expected, last)):
         raise DemoError("\n".join(problems))
     result = await service.exported()

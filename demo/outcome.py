@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from demo import DemoError, shop
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from demo.ground import Ground
@@ -28,6 +28,25 @@ _LAST_RUNS = """
     WINDOW of_job AS (PARTITION BY job_id)
     ORDER BY job_id, attempt DESC
 """
+
+
+_BY_TASK = """
+SELECT task, count(*) AS runs,
+       count(*) FILTER (WHERE success) AS succeeded,
+       count(*) FILTER (WHERE transition = 'retry') AS retries,
+       count(*) FILTER (WHERE outcome IN ('failed', 'timed_out')) AS failures,
+       percentile_cont(0.5) WITHIN GROUP (ORDER BY duration_seconds::float8) AS p50_s,
+       percentile_cont(0.95) WITHIN GROUP (ORDER BY duration_seconds::float8) AS p95_s
+FROM jobsd.executions
+WHERE started_at >= $1
+GROUP BY task
+ORDER BY task
+"""
+
+
+async def by_task(ground: Ground) -> Sequence[Mapping[str, Any]]:
+    """Return what became of the attempts of each task since the demo began."""
+    return await ground.pool.fetch(_BY_TASK, ground.began_at)
 
 
 async def recorded(ground: Ground, expected: Mapping[str, Expected]) -> dict[str, Any]:

@@ -20,23 +20,22 @@ if TYPE_CHECKING:
 
     from demo.ground import Ground
     from demo.service import Expected
-    from jobsd.records.history import TaskSummary
 
 _COUNTS = ("runs", "succeeded", "retries", "failures")
 
 
-def print_table(console: Console, summaries: Sequence[TaskSummary]) -> None:
+def print_table(console: Console, tasks: Sequence[Mapping[str, Any]]) -> None:
     """Print a line for every task."""
     table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0), show_footer=True)
     table.add_column("task", footer="all", no_wrap=True)
     for name in _COUNTS:
-        total = sum(getattr(summary, name) for summary in summaries)
+        total = sum(task[name] for task in tasks)
         table.add_column(name, footer=f"{total:,}", justify="right", no_wrap=True)
     for name in ("p50", "p95"):
         table.add_column(name, justify="right", no_wrap=True)
-    for summary in summaries:
-        counts = (f"{getattr(summary, name):,}" for name in _COUNTS)
-        table.add_row(summary.task, *counts, _duration(summary.p50_s), _duration(summary.p95_s))
+    for task in tasks:
+        counts = (f"{task[name]:,}" for name in _COUNTS)
+        table.add_row(task["task"], *counts, _duration(task["p50_s"]), _duration(task["p95_s"]))
     console.print("\n[bold]What Postgres has recorded[/]")
     console.print(Padding.indent(table, 1))
 

@@ -8,16 +8,42 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import ArgsKwargs
 
+from jobsd.redaction import DEFAULT_FIELDS, policy_of
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from pydantic_core import ErrorDetails
+
+    from jobsd.redaction import RecordPolicy
 
 _CONFIG = ConfigDict(arbitrary_types_allowed=True)
+_LONGEST_GIVEN = 80
+_SAYS_NO_VALUE = {"int_parsing", "float_parsing", "bool_parsing"}
+
+
+class MisfitError(ValueError):
+    """Arguments do not fit. As a text it shows no value that the task, or anybody by default, has redacted."""
+
+    def __init__(self, problems: Sequence[ErrorDetails], names: Sequence[str], policy: RecordPolicy) -> None:
+        self._problems = problems
+        self._names = names
+        super().__init__(self.told(policy))
+
+    def told(self, policy: RecordPolicy) -> str:
+        """Return the problems as one sentence, without the values that the policy hides."""
+        return "; ".join(_explained(problem, _place(problem["loc"], self._names), policy) for problem in self._problems)
 
 
 class Arguments:
-    """The validated signature of a task's function, its first parameter (the context) left out."""
+    """The validated signature of a task's function, its first parameter (the context) left out.
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    ``redact`` are names of fields whose values no error shows.
+    """
+
+    def __init__(self, function: Callable[..., Any], redact: Sequence[str] = ()) -> None:
+        self._function = function
+        self._redact = redact
         collector = _collector(function)
         self._signature = inspect.signature(collector)
         self._names = list(self._signature.parameters)
@@ -27,12 +53,14 @@ class Arguments:
     def validate(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return the arguments as the annotations want them (a datetime again, not its text).
 
-        Raises ValueError with the problems as one sentence: ``n: input should be a valid integer (given 'x')``.
+        Raises MisfitError with the problems as one sentence: ``n: input should be a valid integer (given 'x')``.
         """
         try:
             return self._validate(ArgsKwargs(args, kwargs))
         except ValidationError as error:
-            raise ValueError(self._explain(error)) from None
+            policy = policy_of(self._function, (*self._redact, *DEFAULT_FIELDS))
+            problems = error.errors(include_url=False, include_context=False)
+            raise MisfitError(problems, self._names, policy) from None
 
     def bound(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return valid arguments with every one by its name that can be given so: a call has then one form only."""
@@ -53,26 +81,31 @@ class Arguments:
             return args, kwargs
         return (tuple(kwargs.values()), {}) if not args and list(kwargs) == [first.name] else (args, kwargs)
 
-    def _explain(self, error: ValidationError) -> str:
-        problems: list[str] = []
-        for problem in error.errors(include_url=False, include_context=False):
-            place = ".".join(str(part) for part in self._named(problem["loc"])) or "arguments"
-            kind = problem["type"]
-            if kind.startswith("missing_"):
-                problems.append(f"{place} is missing")
-            elif kind.startswith("unexpected_"):
-                problems.append(f"{place} is not a parameter")
-            else:
-                text = problem["msg"][0].lower() + problem["msg"][1:]
-                problems.append(f"{place}: {text} (given {_short(problem['input'])})")
-        return "; ".join(problems)
 
-    def _named(self, place: tuple[int | str, ...]) -> tuple[int | str, ...]:
-        """Return the place with a leading position replaced by the parameter's name."""
-        if place and isinstance(place[0], int):
-            first = self._names[place[0]] if place[0] < len(self._names) else f"argument {place[0] + 1}"
-            return (first, *place[1:])
-        return place
+def _in_words(problem: ErrorDetails) -> str:
+    return problem["msg"][0].lower() + problem["msg"][1:]
+
+
+def _explained(problem: ErrorDetails, place: Sequence[int | str], policy: RecordPolicy) -> str:
+    where = ".".join(map(str, place)) or "arguments"
+    kind = problem["type"]
+    if kind.startswith("missing_"):
+        return f"{where} is missing"
+    if kind.startswith("unexpected_"):
+        return f"{where} is not a parameter"
+    if any(map(policy.hides, place)):
+        # What a validator says may have the value in it.
+        said = _in_words(problem) if kind in _SAYS_NO_VALUE or kind.endswith("_type") else kind
+        return f"{where}: {said} (its value is not shown)"
+    return f"{where}: {_in_words(problem)} (given {policy.text(problem['input'], _LONGEST_GIVEN)})"
+
+
+def _place(place: tuple[int | str, ...], names: Sequence[str]) -> tuple[int | str, ...]:
+    """Return the place with a leading position replaced by the parameter's name."""
+    if place and isinstance(place[0], int):
+        first = names[place[0]] if place[0] < len(names) else f"argument {place[0] + 1}"
+        return (first, *place[1:])
+    return place
 
 
 def _collector(function: Callable[..., Any]) -> Any:
@@ -94,8 +127,3 @@ def _collector(function: Callable[..., Any]) -> Any:
     }
     collect.__pydantic_config__ = _CONFIG
     return collect
-
-
-def _short(value: object, limit: int = 80) -> str:
-    text = repr(value)
-    return text if len(text) <= limit else text[: limit - 1] + "…"

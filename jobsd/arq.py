@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from arq.jobs import DeserializationError, SerializationError
 from arq.worker import JobExecutionFailed, Retry, RetryJob
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
+
+from jobsd.secret_values import as_they_are, encode_job
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -40,7 +42,7 @@ def job_serializer(job: dict[str, Any]) -> bytes:
     """Return arq's dictionary of a job or of a result as JSON. Raises ValueError for what has no JSON form."""
     if job.get("s") is False and isinstance(job["r"], BaseException):
         job = job | {"r": error_form(job["r"])}
-    return to_json(job)
+    return as_they_are(job) if "r" in job else encode_job(job)
 
 
 def deserializer(*errors: type[BaseException]) -> Callable[[bytes], dict[str, Any]]:

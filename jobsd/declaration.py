@@ -47,6 +47,19 @@ def errors_of(name: str, option: str, given: Any) -> tuple[type[BaseException], 
     return errors
 
 
+def check_record(name: str, record: object) -> None:
+    if record not in ("all", "failures", "none"):
+        raise TaskDefinitionError(task=name, problem=f'record is {record!r}; allowed are "all", "failures" and "none"')
+
+
+def redacted_fields(name: str, given: Any) -> tuple[str, ...]:
+    """Return the names as a tuple; one may be given alone."""
+    fields: tuple[Any, ...] = (given,) if isinstance(given, str) or not hasattr(given, "__iter__") else tuple(given)
+    if not all(isinstance(field, str) and field.strip() for field in fields):
+        raise TaskDefinitionError(task=name, problem=f"redact takes names of fields, not {given!r}")
+    return fields
+
+
 def check_hours(hours: str | None) -> None:
     """Raise ValueError for hours that are none."""
     if hours is not None:

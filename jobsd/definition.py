@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, Protocol, TypeAlias, TypeVar, overload
 
-from jobsd.declaration import check_executor, check_function, check_hours, errors_of
+from jobsd.declaration import check_executor, check_function, check_hours, check_record, errors_of, redacted_fields
 from jobsd.delays import Backoff, CustomBackoff
 from jobsd.duration import duration_ms
 from jobsd.enqueueable import Enqueueable, P, R_co
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from jobsd.context import Context, PlainContext
     from jobsd.declaration import Errors
     from jobsd.delays import Delay
+    from jobsd.redaction import RecordLevel
 
 R = TypeVar("R")
 C = TypeVar("C", bound="PlainContext")
@@ -50,11 +51,16 @@ class Task(Enqueueable[P, R_co]):
         "no_retry_on",
         "plain",
         "queue",
+        "record",
+        "redact",
         "resources",
         "retries",
         "retry_on",
         "timeout_ms",
     )
+
+    checked = True
+    """Its arguments are seen to fit before it runs."""
 
     def __init__(
         self,
@@ -73,6 +79,8 @@ class Task(Enqueueable[P, R_co]):
         hours: str | None = None,
         executor: Executor | None = None,
         memory_bytes: int | None = None,
+        record: RecordLevel = "all",
+        redact: tuple[str, ...] = (),
     ) -> None:
         self.function = function
         self.plain = not inspect.iscoroutinefunction(function)
@@ -91,6 +99,10 @@ class Task(Enqueueable[P, R_co]):
         self.aggregate = aggregate
         self.hours = hours
         """The hours in which its jobs start, as they were written; a worker has the zone for those that name none."""
+        self.record: RecordLevel = record
+        """Which of its runs the ledger is told of."""
+        self.redact = redact
+        """Names of fields that the ledger does not show, beside those that the worker's settings name."""
         self._options = JobOptions(resources=resources, aggregate=aggregate) if resources or aggregate else NO_OPTIONS
         self._arguments: Arguments | None = None
 
@@ -101,7 +113,7 @@ class Task(Enqueueable[P, R_co]):
             from jobsd.arguments import Arguments  # noqa: PLC0415 - pydantic is not needed to define a task
 
             try:
-                self._arguments = Arguments(self.function)
+                self._arguments = Arguments(self.function, self.redact)
             except Exception as error:
                 raise TaskDefinitionError(
                     task=self.name, problem=f"its annotations cannot be resolved: {error}"
@@ -251,6 +263,8 @@ def task(
     hours: str | None = None,
     executor: Executor | None = None,
     memory: str | None = None,
+    record: RecordLevel = "all",
+    redact: str | Sequence[str] = (),
 ) -> Definer:
     """Declare a function as a task. Its first parameter is the context.
 
@@ -265,7 +279,11 @@ def task(
     which ``is_failure`` is false is retried and uses up no retry. (A timeout is a TimeoutError.)
 
     ``resources`` and ``aggregate`` hold for every call that has the task at hand; see ``opts``. In other hours than
-    ``hours`` ("22:00-06:00", "22:00-06:00 Asia/Jakarta") no attempt starts. Raises TaskDefinitionError.
+    ``hours`` ("22:00-06:00", "22:00-06:00 Asia/Jakarta") no attempt starts.
+
+    ``record`` says which runs are recorded in the ledger: "all", "failures" (every one that did not succeed) or "none";
+    ``redact`` names parameters and fields, at any depth of arguments and results, whose values it does not show.
+    Raises TaskDefinitionError.
     """
     delay = CustomBackoff(backoff) if callable(backoff) else backoff
 
@@ -284,6 +302,7 @@ def task(
             )
             check_hours(hours)
             memory_bytes = check_executor(named, function, executor, memory)
+            check_record(named, record)
         except (InvalidOptionError, ValueError) as error:
             raise TaskDefinitionError(task=named, problem=str(error)) from None
         kind: Any = AsyncTask if inspect.iscoroutinefunction(function) else PlainTask
@@ -302,6 +321,8 @@ def task(
             hours=hours,
             executor=executor,
             memory_bytes=memory_bytes,
+            record=record,
+            redact=redacted_fields(named, redact),
         )
         _register(defined)
         return defined

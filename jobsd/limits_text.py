@@ -16,6 +16,7 @@ from pydantic_core import from_json, to_json
 from jobsd.duration import duration_ms
 from jobsd.errors import InvalidArgumentsError
 from jobsd.job import BoundRequest
+from jobsd.secret_values import as_they_are
 
 if TYPE_CHECKING:
     from jobsd.aggregation import Aggregate
@@ -99,4 +100,4 @@ def _ordered(value: Any) -> Any:
         case set() | frozenset():
             return sorted(map(_ordered, cast("set[Any]", value)), key=to_json)
         case _:  # a datetime, a model
-            return _ordered(from_json(to_json(value)))
+            return _ordered(from_json(as_they_are(value)))

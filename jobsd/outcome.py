@@ -48,7 +48,10 @@ class Drop(Steer):
 
 
 class Succeeded(NamedTuple):
+    """``masked`` is the result without its secrets, of a run elsewhere: they are known by their type only there."""
+
     result: Any
+    masked: Any = None
 
 
 class Failed(NamedTuple):

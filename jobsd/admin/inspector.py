@@ -9,6 +9,7 @@ from jobsd.admin.limiting import told, understood
 from jobsd.clock import now_ms, utc_from_ms
 from jobsd.errors import JobNotFoundError, KeyHeldError, NotArchivedError, UnknownQueueError
 from jobsd.job import JobState
+from jobsd.store.backlog import limit_of, share_of
 from jobsd.store.codec import UndecodableError, decode_payload, decode_result
 from jobsd.store.limits import RESOURCE, Limits, changes
 from jobsd.store.looks import lane_of, noted
@@ -44,6 +45,22 @@ class QueueFacts:
     """Those in effect, in the words of the settings."""
 
 
+@dataclass(frozen=True)
+class RecordFacts:
+    """The records that wait for the ledger: ``entries`` are batches, the oldest of them waits since ``oldest_age_ms``.
+
+    ``limit_bytes`` is how much may wait before fewer jobs are claimed, ``claims_percent`` how much of what could be
+    claimed is by that; ``maxmemory`` is the server's limit in bytes, 0 for none.
+    """
+
+    entries: int
+    bytes: int
+    oldest_age_ms: int | None
+    maxmemory: int
+    limit_bytes: int
+    claims_percent: int
+
+
 class Inspector:
     def __init__(self, jobs: Jobs) -> None:
         self._jobs = jobs
@@ -74,6 +91,19 @@ class Inspector:
             paused=counts.paused,
             served=served,
             limits=told(Limits.from_text(limits)),
+        )
+
+    async def records(self, limit: str = "25%") -> RecordFacts:
+        """Return how much waits for the ledger. ``limit`` is the setting ``records.backlog``."""
+        waiting = await self._looks.backlog()
+        most = limit_of(limit, waiting.maxmemory)
+        return RecordFacts(
+            entries=waiting.entries,
+            bytes=waiting.bytes,
+            oldest_age_ms=waiting.oldest_age_ms,
+            maxmemory=waiting.maxmemory,
+            limit_bytes=most,
+            claims_percent=round(share_of(waiting.bytes, most) * 100),
         )
 
     async def pause(self, queue: str) -> bool:

@@ -34,7 +34,7 @@ app.command("reload")(reload)
 app.command("enqueue")(enqueue)
 app.add_typer(queues, name="queues")
 app.add_typer(jobs, name="jobs")
-app.command("history")(history)
+app.add_typer(history, name="history")
 app.command("migrate")(migrate)
 app.command("config")(config)
 

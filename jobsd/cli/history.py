@@ -1,39 +1,159 @@
-"""jobsd history: what ran, from the ledger."""
+"""jobsd history: what ran, from the ledger: every attempt, or all of one job; beside it sums, errors and the lag."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from jobsd.cli.history_sums import errors, stats
+from jobsd.cli.instants import SinceOption, UntilOption, instant
+from jobsd.cli.lag import lag
 from jobsd.cli.output import print_rows
 from jobsd.cli.servers import ConfigOption, JsonOption, ledger
-from jobsd.records import history as records
+from jobsd.execution import OutcomeName  # noqa: TC001 - typer looks at it
+from jobsd.records import History, Page, Place
 
-_COLUMNS = ("started", "task", "queue", "attempt", "outcome", "transition", "duration_s", "job_id", "message")
+if TYPE_CHECKING:
+    from jobsd.records import PastExecution
+
+_COLUMNS = ("started", "task", "attempt", "outcome", "transition", "duration_s", "job_id", "message")
+_TOLD = (
+    "job_id",
+    "task",
+    "queue",
+    "attempt",
+    "outcome",
+    "transition",
+    "message",
+    "error_type",
+    "enqueued_at",
+    "scheduled_for",
+    "started_at",
+    "finished_at",
+    "duration_s",
+    "worker",
+    "schedule_id",
+    "batch_id",
+    "trace_id",
+    "fingerprint",
+    "args",
+    "result_data",
+    "altered",
+    "error_trace",
+)
+
+history = typer.Typer(help="Show what ran: every attempt, sums by task, failures that are alike.")
+history.command("stats")(stats)
+history.command("errors")(errors)
+history.command("lag")(lag)
 
 
-def history(
+@history.callback(invoke_without_command=True)
+def executions(
+    context: typer.Context,
     task: Annotated[str | None, typer.Option("--task", "-t", help="Only this task.")] = None,
     job: Annotated[str | None, typer.Option("--job", "-j", help="Only this job's id.")] = None,
-    outcome: Annotated[
-        str | None, typer.Option("--outcome", "-o", help="succeeded, failed, timed_out, lost, …")
+    queue: Annotated[str | None, typer.Option("--queue", "-q", help="Only this queue.")] = None,
+    schedule: Annotated[str | None, typer.Option("--schedule", help="Only what this schedule made.")] = None,
+    batch: Annotated[str | None, typer.Option("--batch", help="Only this batch.")] = None,
+    outcome: Annotated[OutcomeName | None, typer.Option("--outcome", "-o", help="Only those that ended so.")] = None,
+    fingerprint: Annotated[
+        str | None, typer.Option("--fingerprint", help="Only failures of this kind, as `errors` lists them.")
     ] = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1000)] = 20,
+    after: Annotated[
+        str | None, typer.Option("--after", metavar="PLACE", help="Go on where the page before has ended.")
+    ] = None,
     config: ConfigOption = None,
     *,
     json_output: JsonOption = False,
 ) -> None:
     """Show executions, the latest first: one line for every attempt of every job."""
+    if context.invoked_subcommand is not None:
+        return
+    place = _place(after)
 
-    async def found() -> list[dict[str, Any]]:
+    async def found() -> Page:
         async with ledger(config) as pool:
-            page = await records.page(pool, job_id=job, task=task, outcome=outcome, limit=limit)
-            return [asdict(execution) for execution in page.executions]
+            return await History(pool).executions(
+                task=task,
+                job_id=job,
+                queue=queue,
+                schedule=schedule,
+                batch=batch,
+                outcome=outcome,
+                fingerprint=fingerprint,
+                since=None if since is None else instant(since),
+                until=None if until is None else instant(until),
+                limit=limit,
+                after=place,
+            )
 
-    rows = asyncio.run(found())
-    for row in rows:
-        row["started"] = row["started_at"].astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    print_rows(rows, columns=_COLUMNS, json_output=json_output, empty="no execution is recorded")
+    page = asyncio.run(found())
+    print_rows(
+        [_line(execution) for execution in page.executions],
+        columns=_COLUMNS,
+        json_output=json_output,
+        empty="no such execution is recorded",
+    )
+    if page.more and not json_output:
+        typer.echo(f"there are more: --after {page.more}", err=True)
+
+
+@history.command("show")
+def show(
+    job_id: Annotated[str, typer.Argument(help="The job's id.")],
+    attempt: Annotated[int | None, typer.Option("--attempt", "-a", help="Only this one.")] = None,
+    config: ConfigOption = None,
+    *,
+    json_output: JsonOption = False,
+) -> None:
+    """Show all that is recorded of a job's latest attempts: arguments, result, trace."""
+
+    async def found() -> list[PastExecution]:
+        async with ledger(config) as pool:
+            page = await History(pool).executions(job_id=job_id, limit=1000)
+            return [one for one in page.executions if attempt in {None, one.attempt}]
+
+    executions = asyncio.run(found())
+    if json_output:
+        typer.echo(json.dumps([asdict(one) for one in executions], default=str, ensure_ascii=False))
+    elif not executions:
+        typer.echo("no such execution is recorded", err=True)
+    else:
+        typer.echo("\n\n".join(_in_full(one) for one in reversed(executions)))
+    if not executions:
+        raise typer.Exit(1)
+
+
+def _place(text: str | None) -> Place | None:
+    try:
+        return None if text is None else Place.parse(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--after") from None
+
+
+def _line(execution: PastExecution) -> dict[str, Any]:
+    started = execution.started_at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    return asdict(execution) | {"started": started}
+
+
+def _in_full(execution: PastExecution) -> str:
+    facts = {name: value for name in _TOLD if (value := getattr(execution, name)) is not None and value is not False}
+    names = {name: name.removesuffix("_at").removesuffix("_data").replace("_", " ") for name in facts}
+    width = max(map(len, names.values()))
+    return "\n".join(f"{names[name]:<{width}}  {_text(value)}" for name, value in facts.items())
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return f"\n{value}" if "\n" in value else value
+    if hasattr(value, "astimezone"):
+        return value.astimezone().isoformat(sep=" ", timespec="milliseconds")
+    return f"{value:.3f}" if isinstance(value, float) else json.dumps(value, ensure_ascii=False)

@@ -12,6 +12,7 @@ from jobsd.daemon.tasks import see_this_folder
 from jobsd.engine.arq.settings import arguments_of, names_redis, worker_of
 from jobsd.events import Event
 from jobsd.logger import log
+from jobsd.redaction import Policies
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -40,7 +41,8 @@ async def serve_arq(
     worker, url = worker_of(path, arguments, redis_url=configured)
 
     def make(_: dict[str, Any], *, records: bool) -> _Hosted:
-        worker.records = records
+        worker.records, worker.backlog = records, settings.records.backlog
+        worker.redact = settings.records.redact
         log.info(
             Event.DAEMON_STARTED,
             settings=path,
@@ -52,7 +54,8 @@ async def serve_arq(
         )
         return _Hosted(worker)
 
-    await host(settings, make, redis_url=url, database_url=database_url, role=role)
+    policies = Policies(None, settings.records.redact)
+    await host(settings, make, policies, redis_url=url, database_url=database_url, role=role)
 
 
 class _Hosted:

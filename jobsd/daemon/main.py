@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from jobsd.addresses import masked
 from jobsd.client import Client
 from jobsd.daemon.child import child_setup
+from jobsd.daemon.record_options import NO_VIEWS
 from jobsd.daemon.role import Alone
 from jobsd.daemon.signals import Signals
 from jobsd.daemon.tasks import import_tasks
@@ -27,6 +28,8 @@ from jobsd.events import Event
 from jobsd.logger import log
 from jobsd.records.migrate import ensure_schema
 from jobsd.records.pool import open_pool, open_task_pool
+from jobsd.redaction import Policies
+from jobsd.relay.ledger_keeper import LedgerKeeper
 from jobsd.relay.recorder import Recorder
 from jobsd.service import backoff_s
 from jobsd.store.connection import AWAY, connect
@@ -76,6 +79,8 @@ async def serve(settings: Settings, *, redis_url: str, database_url: str | None,
             settings.queues,
             settings.worker,
             records=records,
+            backlog=settings.records.backlog,
+            redact=settings.records.redact,
             shared=shared,
             unknown_queues=settings.unknown_queues,
             resources=settings.resources,
@@ -93,11 +98,17 @@ async def serve(settings: Settings, *, redis_url: str, database_url: str | None,
         )
         return worker
 
-    await host(settings, make, redis_url=redis_url, database_url=database_url, role=role)
+    policies = Policies(tasks, settings.records.redact)
+    await host(settings, make, policies, redis_url=redis_url, database_url=database_url, role=role)
 
 
-async def host(settings: Settings, make: Maker, *, redis_url: str, database_url: str | None, role: Role) -> None:
-    """Open what there is to share, run what ``make`` returns until it ends or is told to, close everything."""
+async def host(
+    settings: Settings, make: Maker, policies: Policies, *, redis_url: str, database_url: str | None, role: Role
+) -> None:
+    """Open what there is to share, run what ``make`` returns until it ends or is told to, close everything.
+
+    ``policies`` say what the recorder shows of jobs whose worker did not live to tell of them.
+    """
     stop = Signals(role.reload)
     async with AsyncExitStack() as stack:
         stack.enter_context(stop)
@@ -106,7 +117,7 @@ async def host(settings: Settings, make: Maker, *, redis_url: str, database_url:
         recorder = None
         if database_url is not None:
             if role.first:
-                recorder = await _open_recorder(stack, redis_url, database_url, settings)
+                recorder = await _open_recorder(stack, redis_url, database_url, settings, policies)
             shared["db"] = await open_task_pool(database_url)
             stack.push_async_callback(shared["db"].close)
         elif role.first:
@@ -174,13 +185,21 @@ async def _check_schema(pool: Pool, settings: Settings) -> None:
         return  # the recorder says so, and tries until it answers
 
 
-async def _open_recorder(stack: AsyncExitStack, redis_url: str, database_url: str, settings: Settings) -> Recorder:
+async def _open_recorder(
+    stack: AsyncExitStack, redis_url: str, database_url: str, settings: Settings, policies: Policies
+) -> Recorder:
     pool = await open_pool(database_url)
     stack.push_async_callback(pool.close)
     await _check_schema(pool, settings)
     redis = connect(redis_url, call_timeout_s=_STREAM_TIMEOUT_S, connections=4)
     stack.push_async_callback(redis.aclose)
-    return Recorder(RecordStream(redis, _consumer()), pool, migrate=settings.records.migrate)
+    records = settings.records
+    views = records.views if records.migrate == "auto" and records.views != NO_VIEWS else None
+    recorder = Recorder(RecordStream(redis, _consumer()), pool, migrate=records.migrate, views=views, policies=policies)
+    await stack.enter_async_context(
+        LedgerKeeper(pool, lambda: recorder.ready, keep=records.keep, keep_outcomes=records.keep_outcomes)
+    )
+    return recorder
 
 
 async def _redis_answers(url: str, stop: Signals) -> bool:

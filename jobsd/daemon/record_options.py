@@ -8,14 +8,16 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
-from jobsd.engine.options import Duration
+from jobsd.duration import format_duration, parse_duration
 from jobsd.execution import OutcomeName
+from jobsd.redaction import DEFAULT_FIELDS
 from jobsd.size import parse_size
+from jobsd.store.backlog import percent_of
 
 NO_VIEWS = "none"
 
+_SHORTEST_KEPT = timedelta(hours=1)  # upkeep comes by once an hour, and what ended just now may still be on its way
 _SCHEMA = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
-_SHARE = re.compile(r"(\d{1,3})\s?%")
 _FIELD = re.compile(r"\S(.{0,98}\S)?")
 
 
@@ -27,17 +29,25 @@ def _schema(name: str) -> str:
 
 
 def _backlog(text: str) -> str:
-    share = _SHARE.fullmatch(text.strip())
-    if share is None:
+    percent = percent_of(text)
+    if percent is None:
         try:
             parse_size(text)
         except ValueError:
             msg = f'{text!r} is neither a share of Redis\' memory, such as "25%", nor an amount, such as "512MB"'
             raise ValueError(msg) from None
-    elif not 1 <= int(share[1]) <= 90:  # noqa: PLR2004 - a share of what must also hold the jobs
+    elif not 1 <= percent <= 90:  # noqa: PLR2004 - a share of what must also hold the jobs
         msg = f"{text!r} is not between 1% and 90%"
         raise ValueError(msg)
     return text
+
+
+def _kept(value: object) -> timedelta:
+    kept = parse_duration(value)
+    if kept < _SHORTEST_KEPT:
+        msg = f"{value!r} is out of range; allowed is {format_duration(_SHORTEST_KEPT)} or more"
+        raise ValueError(msg)
+    return kept
 
 
 def _split(value: object) -> object:
@@ -51,6 +61,7 @@ def _field(name: str) -> str:
     return name
 
 
+Kept = Annotated[timedelta, BeforeValidator(_kept)]
 SchemaName = Annotated[str, AfterValidator(_schema)]
 BacklogLimit = Annotated[str, AfterValidator(_backlog)]
 FieldName = Annotated[str, AfterValidator(_field)]
@@ -63,18 +74,11 @@ class RecordOptions(BaseModel):
     """Whether a daemon brings the ledger's schema up to date when it starts, or ``jobsd migrate`` does."""
     views: SchemaName = "public"
     """The schema of the views ``job_executions`` and ``job_log``; "none" for no views."""
-    keep: Duration = timedelta(days=90)
-    """How long an execution is kept."""
-    keep_outcomes: dict[OutcomeName, Duration] = {}
+    keep: Kept = timedelta(days=90)
+    """How long an execution is kept, from its start; the longest of all retentions until its whole month is over."""
+    keep_outcomes: dict[OutcomeName, Kept] = {}
     """How long those with another retention are."""
     backlog: BacklogLimit = "25%"
     """How much of Redis' ``maxmemory`` waiting records may take (of none: 512 MiB) before fewer jobs are claimed."""
-    redact: Annotated[tuple[FieldName, ...], BeforeValidator(_split)] = (
-        "password",
-        "passwd",
-        "secret",
-        "token",
-        "api_key",
-        "authorization",
-    )
+    redact: Annotated[tuple[FieldName, ...], BeforeValidator(_split)] = DEFAULT_FIELDS
     """Fields of arguments and results that the ledger does not show, at any depth, in any case."""

@@ -15,6 +15,7 @@ leases.py      the heartbeat: a thread that keeps leases alive and watches the l
 gates.py       limits that a worker sees to by itself: how many of a queue in its process, in which hours
 cancels.py     hears that running jobs are to be cancelled, and stops them
 drain.py       the end of the work: what runs may end, no more is claimed
+backpressure.py fewer claims while too many records wait for Postgres
 keepers.py     takes back dead workers' jobs, releases parked ones, forgets old ones
 options.py     what can be set
 arq_worker.py  jobsd.Worker: arq's Worker on this engine; its parts are in arq/

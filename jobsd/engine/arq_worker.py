@@ -22,7 +22,11 @@ from jobsd.engine.arq.functions import NO_LIMIT_S  # pyright: ignore[reportUnuse
 from jobsd.engine.arq.lines import logger
 from jobsd.events import Event
 from jobsd.logger import log
+from jobsd.redaction import DEFAULT_FIELDS
 from jobsd.store.connection import AWAY
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class Worker(arq.worker.Worker):
@@ -31,6 +35,10 @@ class Worker(arq.worker.Worker):
     engine: ArqEngine | None = None
     records = False
     """Whether executions are streamed for the ledger; ``jobsd run`` sets it, and carries them."""
+    backlog = "25%"
+    """How much of Redis' memory those may take that wait for it before fewer jobs are claimed."""
+    redact: Sequence[str] = DEFAULT_FIELDS
+    """Fields that no record shows."""
     ready: asyncio.Event | None = None
     """Set when it has signed on and takes jobs, for ``jobsd run``."""
 
@@ -76,7 +84,9 @@ class Worker(arq.worker.Worker):
         url = url_of(self.settings_of_redis)
         if self._stop_asked:
             return
-        running = self.engine = ArqEngine(url, self, codec, records=self.records)
+        running = self.engine = ArqEngine(
+            url, self, codec, records=self.records, backlog=self.backlog, redact=self.redact
+        )
         if self.ready is not None:
             running.ready = self.ready
         await running.run(burst=self.burst)

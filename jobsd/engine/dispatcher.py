@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import math
 from typing import TYPE_CHECKING, Protocol
 
 from jobsd.clock import monotonic, now_ms
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 _MOST_LEASES = 500
 _ARQ_POLL_S = 0.5  # arq's clients send no wake-up
+_SLOWED_S = 0.05  # between claims, at half of what could be claimed
+_MOST_SLOWED_S = 1.0
 _TIMER_S = 0.0005  # timers are this coarse: a little late costs less than a claim that is too early
 
 
@@ -72,6 +76,11 @@ class Dispatcher(Service):
         self._desk = desk
         self._records = records
         self._slot = asyncio.Event()
+        self._concurrency = options.concurrency
+        self._most = _MOST_LEASES
+        self._pause_s = 0.0  # at least so long between two claims
+        self._claimed_at = 0.0
+        self._told = asyncio.Event()  # something other than before: ends such a pause
         self._number = 0
         self.unanswered = False
         """A claim was sent and its answer has not come: there may be leases that nobody runs."""
@@ -86,8 +95,25 @@ class Dispatcher(Service):
     def hold(self, *, held: bool) -> None:
         """Take no more jobs for now, or again."""
         self.held = held
+        self._told.set()
         self._slot.set()
         self._waker.poke()
+
+    def throttle(self, share: float) -> None:
+        """Claim no more than this share of all slots at once, and the less the more seldom: 1.0 as ever, 0.0 nothing.
+
+        What runs goes on.
+        """
+        self._most = min(_MOST_LEASES, math.ceil(share * self._concurrency)) if share < 1.0 else _MOST_LEASES
+        self._pause_s = min(_MOST_SLOWED_S, _SLOWED_S * (1 - share) / share) if share > 0.0 else 0.0
+        self._told.set()
+        self._slot.set()
+        self._waker.poke()
+
+    @property
+    def closed(self) -> bool:
+        """It claims nothing for now: it is held, or too many records wait."""
+        return self.held or not self._most
 
     def slot_freed(self) -> None:
         self._outdated = self._number
@@ -103,12 +129,15 @@ class Dispatcher(Service):
 
     def stop(self) -> None:
         super().stop()
+        self._told.set()
         self._slot.set()
         self._waker.poke()
 
     async def tick(self) -> float | None:
+        if self._pause_s and not self.held and not await self._paused():
+            return None
         self._slot.clear()  # before the look: a slot freed from here on is not overlooked
-        slots = 0 if self.held else min(self._desk.free_slots, _MOST_LEASES)
+        slots = 0 if self.held else min(self._desk.free_slots, self._most)
         if slots <= 0:
             await self.hand_on()
             await self._slot.wait()
@@ -143,7 +172,8 @@ class Dispatcher(Service):
             records=self._records,
         )
         self.unanswered = False
-        self._clock_ahead_ms = claimed.now - monotonic() * 1000
+        self._claimed_at = monotonic()
+        self._clock_ahead_ms = claimed.now - self._claimed_at * 1000
         # Slots are left and more is due: the answer was cut short, by its size.
         cut = len(claimed.leases) < slots and claimed.next_due is not None and claimed.next_due <= claimed.now
         self._shares.settle(plan, claimed.leases, cut=cut)
@@ -163,6 +193,18 @@ class Dispatcher(Service):
         await self._jobs.hand_on(self._worker, self._queues, None if base is None else self._jobs.queue_of(base))
         self._waker.take()
         self._look_at = None
+
+    async def _paused(self) -> bool:
+        """Let the pause since the last claim pass; False if something else was told meanwhile."""
+        self._told.clear()
+        left_s = self._claimed_at + self._pause_s - monotonic()
+        if self.stopping or left_s <= 0:
+            return not self.stopping
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(left_s):
+                await self._told.wait()
+                return False
+        return True
 
     async def _sleep_until_due(self, now: int) -> None:
         pause = self._poll_s

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pydantic_core import PydanticSerializationError, to_json
 
-from jobsd.duration import duration_ms
 from jobsd.engine.decide import timed_out_message
 from jobsd.engine.texts import MESSAGE_LIMIT, REPR_LIMIT, capped, encodable, repr_of
 from jobsd.events import Event
 from jobsd.execution import Execution
+from jobsd.fingerprint import fingerprint
+from jobsd.headers import trace_id_of
 from jobsd.logger import log
 from jobsd.outcome import (
     Archive,
@@ -44,23 +45,37 @@ from jobsd.store.jobs import Ending
 from jobsd.store.looks import noted
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from jobsd.engine.attempt import Attempt
-    from jobsd.engine.options import WorkerOptions
-    from jobsd.store.codec import Codec
+    from jobsd.engine.options import QueueOptions, WorkerOptions
+    from jobsd.redaction import Policies, RecordPolicy
+    from jobsd.store.codec import Codec, Payload
 
 RESULT_LIMIT = 256 * 1024
 LEDGER_LIMIT = 64 * 1024
+_FAILURES = frozenset({"failed", "timed_out"})
 _FAILED_RESULT_MS = 3_600_000
 
 
 class Endings:
     """Makes the endings of one worker."""
 
-    def __init__(self, worker: str, options: WorkerOptions, codec: Codec, *, records: bool) -> None:
+    def __init__(
+        self,
+        worker: str,
+        queues: Mapping[str, QueueOptions],
+        options: WorkerOptions,
+        codec: Codec,
+        policies: Policies,
+        *,
+        records: bool,
+    ) -> None:
         self._worker = worker
         self._codec = codec
+        self._policies = policies
         self._records = records
-        self._keep_ms = duration_ms(options.keep_completed) if options.keep_completed_count else 0
+        self._keep_ms = {name: queue.kept(options).result_ms for name, queue in queues.items()}
         self._warned: set[str] = set()
 
     def make(self, attempt: Attempt, outcome: Outcome, transition: Transition) -> Ending | None:  # noqa: C901 - one case for each transition
@@ -68,10 +83,12 @@ class Endings:
         lease, now = attempt.lease, attempt.now
         match transition:
             case Complete(value):
-                value, result = self._result(attempt, value, now)
-                return Ending(
-                    lease, "C", self._keep_ms, "", result, self._record(attempt, outcome, "completed", now, value)
-                )
+                shown, result = self._result(attempt, value, now)
+                if isinstance(outcome, Succeeded) and outcome.masked is not None:
+                    replaced = shown is not value
+                    shown = shown | {"repr": repr_of(outcome.masked)} if replaced else outcome.masked
+                keep_ms, record = self._keep_ms[lease.queue], self._record(attempt, outcome, "completed", now, shown)
+                return Ending(lease, "C", keep_ms, "", result, record)
             case RetryAt(at_ms):
                 counts = not isinstance(outcome, Failed) or outcome.counts
                 side = self._side(attempt, outcome, "f" if counts else None)
@@ -109,14 +126,14 @@ class Endings:
         else:
             size = len(stored) - len(attempt.lease.payload or b"")  # the arguments are stored with it
             if size <= RESULT_LIMIT:
-                return value, stored if self._keep_ms else b""
+                return value, stored if self._keep_ms[attempt.lease.queue] else b""
             cause = f"it is {size:,} bytes; the limit is {RESULT_LIMIT:,}"
         if attempt.payload.task not in self._warned:
             self._warned.add(attempt.payload.task)
             log.warning(Event.RESULT_REPLACED, task=attempt.payload.task, job_id=attempt.lease.id, cause=cause)
         value = {"repr": repr_of(value), "replaced": cause}
         stored = self._codec.result(attempt.lease, attempt.payload, success=True, value=value, finished_at=now)
-        return value, stored if self._keep_ms else b""
+        return value, stored if self._keep_ms[attempt.lease.queue] else b""
 
     def _failure(self, attempt: Attempt, outcome: Outcome, cause: str, now: int) -> bytes:
         if attempt.payload is None:
@@ -168,13 +185,21 @@ class Endings:
     def _record(self, attempt: Attempt, outcome: Outcome, transition: str, now: int, result: Any = None) -> bytes:
         if not self._records:
             return b""
-        lease, payload = attempt.lease, attempt.payload
+        lease, payload, named = attempt.lease, attempt.payload, _name(outcome)
         kind, message, trace = _told(outcome)
         args: Any = None
+        trace_id = None
         if payload is not None:
-            args = {"args": payload.args, "kwargs": payload.kwargs}
-            if len(lease.payload or b"") > LEDGER_LIMIT:
-                args = _cut(to_json(args))
+            policy = self._policies[payload.task]
+            if not policy.records(named):
+                return b""
+            if payload.secrets:
+                policy = policy.marking(payload.secrets)
+            args = _shown_arguments(policy, attempt, payload)
+            if payload.headers:
+                trace_id = trace_id_of(payload.headers.get("traceparent"))
+            if result is not None:
+                result = _shown_result(policy, result)
         if result is not None:
             encoded = to_json(result, serialize_unknown=True)
             if len(encoded) > LEDGER_LIMIT:
@@ -185,7 +210,7 @@ class Endings:
             payload.task if payload else "<unknown>",
             lease.queue,
             lease.attempt,
-            _name(outcome),
+            named,
             transition,
             payload.enqueued_at if payload else None,
             lease.due,
@@ -197,9 +222,31 @@ class Endings:
             trace,
             args,
             result,
+            None,  # of no schedule
+            None,  # and no batch
+            trace_id,
+            fingerprint(kind, trace, message) if kind and named in _FAILURES else None,
         )
-        # As a plain tuple: pydantic-core takes twice as long over a named one.
-        return to_json(tuple(execution), serialize_unknown=True)
+        # Its last field does not travel. And this is a plain tuple: pydantic-core takes twice as long over a named one.
+        return to_json(execution[:-1], serialize_unknown=True)
+
+
+def _shown_arguments(policy: RecordPolicy, attempt: Attempt, payload: Payload) -> dict[str, Any]:
+    if policy.looks or attempt.called_at is None:  # what never ran may be anything
+        args = policy.arguments(payload.args, payload.kwargs)
+    else:
+        args = {"args": payload.args, "kwargs": payload.kwargs}
+    if len(attempt.lease.payload or b"") > LEDGER_LIMIT:
+        return _cut(to_json(args, serialize_unknown=True))
+    return args
+
+
+def _shown_result(policy: RecordPolicy, result: Any) -> Any:
+    if isinstance(result, dict):
+        fields = cast("dict[str, Any]", result)
+        if fields.keys() == {"repr", "replaced"}:  # by ``_result``, or in a child process
+            result = fields | {"repr": policy.spoken(str(fields["repr"]))}
+    return policy.result(result)
 
 
 def _cut(encoded: bytes) -> dict[str, Any]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _RELEASE_EVERY_S = 1.0  # while daemons with and without a task share a queue, its jobs wait so long at times
 _TRIM_EVERY_S = 30.0
+_TRIM_MORE_S = 1.0  # a number was lowered, and a queue has more to forget than one round may
 _ADOPT_EVERY_S = 5.0  # a backlog of a million is seen within three hours; a payload expires after 24
 _MOST_CALLS = 20
 _TICKS_A_LEASE = 4
@@ -115,7 +116,10 @@ class Adopter(Keeper):
 
 
 class Trimmer(Keeper):
-    """Forgets completed and archived jobs whose time is over."""
+    """Forgets completed and archived jobs whose time is over, or that are too many, in all queues.
+
+    How much a queue keeps has been announced by those who serve it. ``options`` hold where nobody ever did.
+    """
 
     def __init__(self, jobs: Jobs, options: WorkerOptions) -> None:
         super().__init__()
@@ -124,10 +128,13 @@ class Trimmer(Keeper):
         self._keep_count = options.keep_archived_count
 
     async def tick(self) -> float | None:
+        pause_s = _TRIM_EVERY_S
         for queue in await self._jobs.looks.queues():
             for _ in range(_MOST_CALLS):
                 if not await self._jobs.trim(
                     queue, keep_archived_ms=self._keep_ms, keep_archived_count=self._keep_count
                 ):
                     break
-        return _TRIM_EVERY_S
+            else:
+                pause_s = _TRIM_MORE_S
+        return pause_s

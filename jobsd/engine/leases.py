@@ -54,6 +54,7 @@ class Heartbeat:
         queues: Sequence[str],
         unknown_queues: Literal["accept", "refuse"] | None,
         limits: Mapping[str, str],
+        keep: Mapping[str, str],
         lost: Callable[[Sequence[Lease]], None],
     ) -> None:
         self._url = url
@@ -69,6 +70,7 @@ class Heartbeat:
         self._queues = queues
         self._unknown_queues: Literal["accept", "refuse"] | None = unknown_queues
         self._limits = limits
+        self._keep = keep
         self._lost = lost
         self._home = asyncio.get_running_loop()
         self._home_thread = threading.get_ident()
@@ -153,9 +155,10 @@ class Heartbeat:
     async def _announce(self, jobs: Jobs, epoch: str | None) -> str | None:
         """Say who this worker is; notice a Redis that has lost everything. Leases do not depend on it."""
         try:
-            said = self._unknown_queues if epoch is None else None  # once: another may have said otherwise since
-            now = await jobs.announce(self._worker, self._facts, self._queues, said)
-            if epoch is None:
+            first = epoch is None  # once: another may have said otherwise since
+            said, keep = (self._unknown_queues, self._keep) if first else (None, None)
+            now = await jobs.announce(self._worker, self._facts, self._queues, said, keep)
+            if first:
                 await self._say_limits(jobs)
         except Exception as error:  # noqa: BLE001 - a server whose memory is full refuses it; the beats go on
             log.debug(Event.SERVICE_FAILED, service="Heartbeat", cause=repr(error))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from jobsd.duration import parse_duration
+from jobsd.duration import duration_ms, parse_duration
 from jobsd.hours import Hours
 from jobsd.rate import Rate
 from jobsd.size import parse_size
@@ -67,7 +67,7 @@ class WorkerOptions(BaseModel):
     keep_completed: Duration = timedelta(hours=1)
     """How long a completed job and its result are kept in Redis."""
     keep_completed_count: int = Field(default=10_000, ge=0)
-    """How many of them a queue keeps."""
+    """How many of them a queue keeps; 0 stores no result, and so does ``keep_completed`` of 0 s."""
     keep_archived: Duration = timedelta(days=90)
     keep_archived_count: int = Field(default=10_000, ge=0)
     poll: Duration = timedelta(seconds=5)
@@ -85,8 +85,33 @@ class PerKeyOptions(BaseModel):
     """Starts of one key's jobs, across all workers."""
 
 
+class Kept(NamedTuple):
+    """How much of a queue's finished jobs stays in Redis: how long, ms, and how many."""
+
+    completed_ms: int
+    completed_count: int
+    archived_ms: int
+    archived_count: int
+
+    @property
+    def result_ms(self) -> int:
+        """How long a result is kept; 0: it is not stored."""
+        return self.completed_ms if self.completed_count else 0
+
+    def to_text(self) -> str:
+        """Return what keep.lua reads. A result's time is not in it: each ending brings its own.
+
+        >>> Kept(3_600_000, 10, 86_400_000, 5).to_text()
+        '10:86400000:5'
+        """
+        return f"{self.completed_count}:{self.archived_ms}:{self.archived_count}"
+
+
 class QueueOptions(BaseModel):
-    """One queue as a worker serves it. What limits it holds from the worker's start on, until it is set otherwise."""
+    """One queue as a worker serves it.
+
+    What limits it, and what is kept of it, holds for all workers from this one's start on, until it is said otherwise.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -101,6 +126,11 @@ class QueueOptions(BaseModel):
     hours: HoursOption | None = None
     """The hours in which its jobs start, in the zone of the settings if none is named."""
     per_key: PerKeyOptions = PerKeyOptions()
+    keep_completed: Duration | None = None
+    """How long its completed jobs and their results are kept; this and the next three as the worker says, if None."""
+    keep_completed_count: int | None = Field(default=None, ge=0)
+    keep_archived: Duration | None = None
+    keep_archived_count: int | None = Field(default=None, ge=0)
 
     def limits(self, zone: str = "UTC") -> Limits:
         return Limits(
@@ -110,6 +140,19 @@ class QueueOptions(BaseModel):
             key_rate=self.per_key.rate,
             process_concurrency=self.concurrency,
             hours="" if self.hours is None else str(Hours.parse(self.hours, zone)),
+        )
+
+    def kept(self, worker: WorkerOptions) -> Kept:
+        """Return what is kept of its finished jobs; what it does not say itself is as ``worker`` says."""
+        completed = worker.keep_completed if self.keep_completed is None else self.keep_completed
+        completed_count = self.keep_completed_count
+        archived = worker.keep_archived if self.keep_archived is None else self.keep_archived
+        archived_count = self.keep_archived_count
+        return Kept(
+            duration_ms(completed),
+            worker.keep_completed_count if completed_count is None else completed_count,
+            duration_ms(archived),
+            worker.keep_archived_count if archived_count is None else archived_count,
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from jobsd.arguments import MisfitError
 from jobsd.clock import monotonic
 from jobsd.delays import DEFAULT, Backoff
 from jobsd.duration import duration_ms
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from jobsd.engine.calling import Caller
     from jobsd.engine.children.pool import Children
     from jobsd.engine.options import WorkerOptions
+    from jobsd.redaction import Policies
     from jobsd.store.codec import Codec, Payload
 
 
@@ -48,6 +50,7 @@ class Runner:
         options: WorkerOptions,
         caller: Caller,
         codec: Codec,
+        policies: Policies,
         *,
         children: Children | None = None,
         timezone: str = "UTC",
@@ -55,6 +58,7 @@ class Runner:
         self._tasks = tasks
         self._caller = caller
         self._codec = codec
+        self._policies = policies
         self._children = children
         self._timeout_ms = duration_ms(options.timeout)
         self._retries = options.retries
@@ -74,7 +78,7 @@ class Runner:
         except UndecodableError as error:
             return Failed("UndecodableError", capped(str(error), MESSAGE_LIMIT), for_good=True)
         except Exception as error:  # noqa: BLE001 - options may be wrong, and a validator of the user's may raise anything
-            return Failed("InvalidArgumentsError", message_of(error), for_good=True)
+            return Failed("InvalidArgumentsError", self._told(attempt, error), for_good=True)
         if attempt.stop is not None:
             stopped = stopped_outcome(attempt, asyncio.CancelledError())
             return Interrupted() if stopped is None else stopped
@@ -145,6 +149,13 @@ class Runner:
         attempt.policy = self._policy(attempt, task, options)
         args, kwargs = task.arguments.validate(payload.args, payload.kwargs)
         return task, payload, args, kwargs
+
+    def _told(self, attempt: Attempt, error: Exception) -> str:
+        """Return what the error says, without the values of arguments that the ledger does not show."""
+        if isinstance(error, MisfitError) and attempt.payload is not None:
+            policy = self._policies[attempt.payload.task].marking(attempt.payload.secrets)
+            return capped(error.told(policy), MESSAGE_LIMIT)
+        return message_of(error)
 
     def _not_yet(self, attempt: Attempt, task: Task[..., Any]) -> TooEarly | Untagged | None:
         """Return why the job has to wait for what its task asks for, if it does."""

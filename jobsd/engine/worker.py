@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from jobsd.clock import monotonic
 from jobsd.delays import DEFAULT
 from jobsd.engine.attempt import Attempt, Stop
+from jobsd.engine.backpressure import Backpressure
 from jobsd.engine.calling import Caller
 from jobsd.engine.cancels import Canceller
 from jobsd.engine.children.pool import Children
@@ -36,6 +37,7 @@ from jobsd.engine.waker import Waker
 from jobsd.events import Event
 from jobsd.logger import log
 from jobsd.outcome import Archive, Cancelled, Failed, Interrupted, Outcome
+from jobsd.redaction import DEFAULT_FIELDS, Policies
 from jobsd.store.codec import Codec, JsonCodec, UndecodableError
 from jobsd.store.connection import connect
 from jobsd.store.ids import worker_id
@@ -56,12 +58,14 @@ _NO_POLICY = Policy(0, 0, DEFAULT)  # of a job that could not be read: it is nev
 class Worker:
     """Runs the jobs of some queues until it is stopped.
 
-    ``shared`` is the dictionary that every task's context begins with; ``records`` says whether
-    executions are streamed for the ledger; ``unknown_queues`` what clients of the shard may do with
-    queues that no worker ever served (None: whatever was said before). ``resources`` are what jobs of several queues
-    share, ``timezone`` is that of hours which name none. The limits of queues and resources hold for all workers; with
-    ``says_limits`` false it leaves them as they are. ``child`` is how a child process is started; without it none is:
-    what asks for one runs like any other, and so does a job whose worker was lost.
+    ``shared`` is the dictionary that every task's context begins with; ``records`` says whether executions are
+    streamed for the ledger, and ``backlog`` how much of Redis' memory those may take that wait for it before fewer
+    jobs are claimed: a share or an amount; ``redact`` names fields that no record shows. ``unknown_queues`` says what
+    clients of the shard may do with queues that no worker ever served (None: whatever was said before). ``resources``
+    are what jobs of several queues share, ``timezone`` is that of hours which name none. The limits of queues and
+    resources, and what queues keep of finished jobs, hold for all workers; with ``says_limits`` false it leaves them
+    as they are. ``child`` is how a child process is started; without it none is: what asks for one runs like any
+    other, and so does a job whose worker was lost.
     """
 
     def __init__(
@@ -73,6 +77,8 @@ class Worker:
         *,
         shard: str = DEFAULT_SHARD,
         records: bool = False,
+        backlog: str = "25%",
+        redact: Sequence[str] = DEFAULT_FIELDS,
         shared: dict[str, Any] | None = None,
         unknown_queues: Literal["accept", "refuse"] | None = None,
         resources: Mapping[str, ResourceOptions] | None = None,
@@ -106,8 +112,9 @@ class Worker:
         self._dependencies = Dependencies()
         of_tasks = Jobs(self._redis_of_tasks, shard=shard)
         caller = Caller(of_tasks, shared if shared is not None else {}, self._dependencies)
-        self._runner = Runner(tasks, options, caller, codec, children=self._children, timezone=timezone)
-        self._endings = Endings(self.id, options, codec, records=records)
+        self._policies = policies = Policies(tasks, redact)
+        self._runner = Runner(tasks, options, caller, codec, policies, children=self._children, timezone=timezone)
+        self._endings = Endings(self.id, queues, options, codec, policies, records=records)
         self.finisher = Finisher(jobs, self.id, options, self._written, self._end_cancelled)
         self._waker = Waker(url, [jobs.base(queue) for queue in queues], unblock_key(self.id, shard), self._token_came)
         self._gates = Gates(jobs, list(queues), self.attempts, self._waker.poke)
@@ -128,6 +135,7 @@ class Worker:
             queues=list(queues),
             unknown_queues=unknown_queues,
             limits=limit_texts(queues, resources or {}, timezone) if says_limits else {},
+            keep={name: queue.kept(options).to_text() for name, queue in queues.items()} if says_limits else {},
             lost=self._lost,
         )
         self._keepers: list[Service] = [
@@ -138,6 +146,10 @@ class Worker:
             Canceller(url, shard, self.id, self.attempts, self.cancel),
             *releasers,
         ]
+        self.backpressure = Backpressure(jobs, self.id, backlog, self.dispatcher.throttle)
+        """How much waits for the ledger; a worker that records nothing never looks."""
+        if records:
+            self._keepers.append(self.backpressure)
         self.ended: Counter[str] = Counter()
         """Endings so far, by finish.lua's letter."""
         self._report = report
@@ -187,7 +199,7 @@ class Worker:
 
     def _room(self) -> int:
         """How many parked jobs this worker could take now."""
-        return 0 if self.dispatcher.held or self._stop_requested.is_set() else self.free_slots
+        return 0 if self.dispatcher.closed or self._stop_requested.is_set() else self.free_slots
 
     def _room_in_children(self) -> int:
         return 0 if self._children is None else min(self._room(), self._children.room)
@@ -351,7 +363,7 @@ class Worker:
         self.dispatcher.slot_freed()  # there may have been no room for the unwritten endings of more
 
     def _token_came(self) -> None:
-        if self.free_slots <= 0 or self.dispatcher.held:
+        if self.free_slots <= 0 or self.dispatcher.closed:
             self.dispatcher.slot_freed()  # it has no use for it, and hands it on
 
     def _lost(self, leases: Sequence[Lease]) -> None:

@@ -1,120 +1,154 @@
-"""What happened, read back: pages of executions, newest first, and a summary for each task."""
+"""What happened, read back: executions page by page, statistics by task and hour, failures that are alike.
+
+async with open_history() as history:
+    page = await history.executions(task="email:send", outcome="failed")
+    hours = await history.statistics(since=yesterday, step="hour")
+"""
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+import os
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from pydantic_core import from_json
-
+from jobsd.clock import now_ms, utc_from_ms
+from jobsd.errors import NotConfiguredError
+from jobsd.execution import OutcomeName
+from jobsd.records.pool import open_pool
 from jobsd.records.queries import query
+from jobsd.records.rows import ErrorGroup, Page, PastExecution, Place, Statistics, execution_of
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from collections.abc import AsyncGenerator, Mapping
 
     from jobsd.records.pool import Pool
 
-_MOST_DIGITS = 4_300  # Python makes no integer of more
+_WAYS = "set JOBSD_DATABASE_URL, or use open_history(url)"
+_DAY, _MICROSECOND = timedelta(days=1), timedelta(microseconds=1)
+_CONDITIONS = "true /* conditions */"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PastExecution:
-    """A row of ``executions``."""
+@asynccontextmanager
+async def open_history(url: str | None = None) -> AsyncGenerator[History]:
+    """Open the ledger for reading; ``url`` is that of JOBSD_DATABASE_URL, or DATABASE_URL, unless given.
 
-    id: int
-    job_id: str
-    incarnation: str | None
-    task: str
-    queue: str
-    attempt: int
-    outcome: str
-    transition: str
-    success: bool
-    enqueued_at: datetime | None
-    scheduled_for: datetime | None
-    started_at: datetime
-    finished_at: datetime
-    duration_s: float
-    message: str | None
-    error_type: str | None
-    error_trace: str | None
-    args: Any
-    result_data: Any
-    worker: str
-    schedule_id: str | None
-    batch_id: str | None
-    trace_id: str | None
-    created_at: datetime
-    updated_at: datetime
-
-
-class Place(NamedTuple):
-    """Where in the history a page ended."""
-
-    started_at: datetime
-    id: int
-
-
-class Page(NamedTuple):
-    """``more`` is what to ask for next; None: this was the oldest page."""
-
-    executions: list[PastExecution]
-    more: Place | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskSummary:
-    """``runs`` are attempts; ``retries`` those that led to another try, ``failures`` those that failed or timed out.
-
-    The middle and the 95th of 100 durations are None where no attempt has ended by itself.
+    Raises NotConfiguredError where none of them is; no server is asked yet.
     """
-
-    task: str
-    runs: int
-    succeeded: int
-    retries: int
-    failures: int
-    p50_s: float | None
-    p95_s: float | None
-
-
-async def page(
-    pool: Pool,
-    *,
-    job_id: str | None = None,
-    task: str | None = None,
-    outcome: str | None = None,
-    after: Place | None = None,
-    limit: int = 50,
-) -> Page:
-    """Return the newest executions that fit, or those that follow on ``after``. ``limit`` is at least 1."""
-    place = after or (None, None)
-    # One row more than asked for tells whether there is a page after this one.
-    rows = await pool.fetch(query("executions_page"), job_id, task, outcome, *place, limit + 1)
-    executions = [_execution(row) for row in rows[:limit]]
-    return Page(executions, Place(executions[-1].started_at, executions[-1].id) if len(rows) > limit else None)
-
-
-async def summary(pool: Pool, since: datetime) -> list[TaskSummary]:
-    """Return what became of the attempts that started at ``since`` or later, for each task by name."""
-    return [TaskSummary(**row) for row in await pool.fetch(query("summary"), since)]
-
-
-def _execution(row: Any) -> PastExecution:
-    fields = dict(row)
-    for name in ("args", "result_data"):
-        fields[name] = None if fields[name] is None else _loads(fields[name])
-    return PastExecution(**fields)
-
-
-def _loads(text: str) -> Any:
+    url = url or os.environ.get("JOBSD_DATABASE_URL") or os.environ.get("DATABASE_URL")
+    if not url:
+        raise NotConfiguredError(what="Postgres", ways=_WAYS)
+    pool = await open_pool(url)
     try:
-        return from_json(text)
-    except ValueError:
-        # Postgres keeps numbers of any size and writes them out in full.
-        return json.loads(text, parse_int=_number)
+        yield History(pool)
+    finally:
+        await pool.close()
 
 
-def _number(digits: str) -> int | float:
-    return int(digits) if len(digits) <= _MOST_DIGITS else float(digits)
+class History:
+    """Every method raises UnreachableError when Postgres does not answer within 10 s."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def executions(
+        self,
+        *,
+        job_id: str | None = None,
+        task: str | None = None,
+        queue: str | None = None,
+        schedule: str | None = None,
+        batch: str | None = None,
+        outcome: OutcomeName | None = None,
+        fingerprint: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        after: Place | None = None,
+        limit: int = 50,
+    ) -> Page:
+        """Return the newest executions for which all that is given holds, at most ``limit`` (at least 1).
+
+        They started at ``since`` or later and before ``until``. ``after`` is what the page before said is ``more``.
+        Raises ValueError for an outcome that there is not.
+        """
+        conditions: dict[str, object] = {
+            "job_id = {}": job_id,
+            "task = {}": task,
+            "queue = {}": queue,
+            "schedule_id = {}": schedule,
+            "batch_id = {}": batch,
+            _outcome_is(outcome): outcome,
+            "fingerprint = {}": fingerprint,
+            "started_at >= {}": since,
+            "started_at < {}": until,
+        }
+        # One row more than asked for tells whether there is a page after this one.
+        sql, values = _with_conditions(query("executions_page"), conditions, after, limit + 1)
+        rows = await self._pool.fetch(sql, *values)
+        executions = [execution_of(row) for row in rows[:limit]]
+        return Page(executions, _place(executions[-1]) if len(rows) > limit else None)
+
+    async def statistics(
+        self,
+        *,
+        since: datetime,
+        until: datetime | None = None,
+        task: str | None = None,
+        queue: str | None = None,
+        step: Literal["hour", "day", "all"] = "all",
+    ) -> list[Statistics]:
+        """Return what became of the attempts that started from ``since`` to ``until`` (now), by task and ``step``.
+
+        It counts in whole hours, days are those of UTC; "all" is one row a task.
+        """
+        since, until = _on(since, "hour"), until or utc_from_ms(now_ms())
+        days_from, days_to = _on(since - _MICROSECOND, "day") + _DAY, _on(until, "day")
+        if step == "hour" or days_from >= days_to:
+            days_from = days_to = since
+        rows = await self._pool.fetch(query("statistics"), since, days_from, days_to, until, task, queue, step)
+        return [Statistics(**row) for row in rows]
+
+    async def errors(
+        self, *, task: str | None = None, since: datetime | None = None, limit: int = 50
+    ) -> list[ErrorGroup]:
+        """Return failures folded by error type and place, those seen last first; with ``since``, seen then or later."""
+        return [ErrorGroup(**row) for row in await self._pool.fetch(query("errors_page"), task, since, limit)]
+
+
+def _outcome_is(outcome: str | None) -> str:
+    """Return the condition with the outcome in it: an index of what went wrong is used only where that is plain."""
+    known = get_args(OutcomeName)
+    if outcome is not None and outcome not in known:
+        msg = f"{outcome!r} is no outcome; there are {', '.join(known)}"
+        raise ValueError(msg)
+    return f"outcome = '{outcome}'"
+
+
+def _on(instant: datetime, step: Literal["hour", "day"]) -> datetime:
+    """Return the beginning of its hour, or of its day of UTC."""
+    hour = instant.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    return hour if step == "hour" else hour.replace(hour=0)
+
+
+def _with_conditions(
+    sql: str, conditions: Mapping[str, object], after: Place | None, limit: int
+) -> tuple[str, list[Any]]:
+    values: list[Any] = [limit]
+    parts: list[str] = []
+    for condition, value in conditions.items():
+        if value is None:
+            continue
+        if "{}" in condition:
+            values.append(value)
+        parts.append(condition.format(f"${len(values)}"))
+    if after is not None:
+        # The first half is what an index and the choice of partitions can use.
+        parts.append(
+            f"started_at <= ${len(values) + 1} AND (started_at, id) < (${len(values) + 1}, ${len(values) + 2})"
+        )
+        values += after
+    return sql.replace(_CONDITIONS, " AND ".join(parts) or "true"), values
+
+
+def _place(execution: PastExecution) -> Place:
+    return Place(execution.started_at, execution.id)

@@ -34,8 +34,7 @@ async def insert(pool: Pool, executions: Sequence[bytes]) -> int:
 
     Each of ``executions`` is one JSON array of an Execution's fields.
     """
-    answer = await pool.execute(query("insert_executions"), [execution.decode() for execution in executions])
-    return int(answer.rpartition(" ")[2])
+    return await pool.fetchval(query("insert_executions"), [execution.decode() for execution in executions])
 
 
 def as_json(execution: Execution) -> bytes:
@@ -43,7 +42,7 @@ def as_json(execution: Execution) -> bytes:
     fields = tuple(execution)
     if misfit := _misfit(tuple(map(type, fields))):
         raise ValueError(misfit)
-    return to_json(fields, inf_nan_mode="strings")
+    return to_json(fields, inf_nan_mode="constants")  # no JSON: Postgres refuses it
 
 
 @lru_cache(maxsize=256)

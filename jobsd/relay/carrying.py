@@ -1,7 +1,7 @@
 """A portion of the stream into the ledger: as it was sent where all is well, decoded where not.
 
 Decoding costs the loop that the jobs run on several times what sending costs. So Postgres opens the usual values,
-and a fault in one of them only sends the whole portion the careful way.
+and a fault sends those the careful way that look like one, or else the whole portion.
 """
 
 from __future__ import annotations
@@ -11,33 +11,48 @@ from typing import TYPE_CHECKING
 from jobsd.execution import UNTOLD_MARKS
 from jobsd.records.writing import Record, Rejected, Written, write_as_sent
 from jobsd.records.writing import write as write_decoded
+from jobsd.redaction import Policies
 from jobsd.relay.decoding import decode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from jobsd.records.pool import Pool
 
 _USUAL_START = b'["'
 _UNTOLD_STARTS = tuple(f'["{mark}"'.encode() for mark in UNTOLD_MARKS)
+_OF_NO_TASK = Policies()
 # Postgres takes JSON nested by the thousand; whoever reads the ledger need not. As many brackets are never deeper.
 _MOST_BRACKETS = 190
+# What Postgres refuses looks like one of these, and so does little else.
+_SUSPECT = (b"\\u", b"NaN", b"Infinity")
 
 
-async def write(pool: Pool, portion: Sequence[tuple[bytes, bytes]]) -> Written:
-    """Write (job id, value) as the stream holds them; every one is in the ledger then, or among the rejected."""
-    usual: list[bytes] = []
-    others: list[tuple[bytes, bytes]] = []
-    for record in portion:
-        if _is_usual(record[1]):
-            usual.append(record[1])
-        else:
-            others.append(record)
-    rows = await write_as_sent(pool, usual)
+async def write(pool: Pool, portion: Sequence[tuple[bytes, bytes]], policies: Policies = _OF_NO_TASK) -> Written:
+    """Write (job id, value) as the stream holds them; every one is in the ledger then, or among the rejected.
+
+    Of runs that no worker tells of only those that the ``policies`` of their tasks let in, and what they show of them.
+    """
+    usual, others = _parted(portion, _is_usual)
+    rows = await write_as_sent(pool, [value for _, value in usual])
     if rows is None:
-        return await _decode_and_write(pool, portion)
-    written = await _decode_and_write(pool, others)
+        usual, suspects = _parted(usual, _is_harmless)
+        others += suspects
+        rows = await write_as_sent(pool, [value for _, value in usual]) if suspects else None
+    if rows is None:
+        return await _decode_and_write(pool, portion, policies)
+    written = await _decode_and_write(pool, others, policies)
     return Written(rows + written.rows, written.rejected)
+
+
+def _parted(
+    records: Sequence[tuple[bytes, bytes]], fits: Callable[[bytes], bool]
+) -> tuple[list[tuple[bytes, bytes]], list[tuple[bytes, bytes]]]:
+    """Return those whose value fits, and the others."""
+    parts: tuple[list[tuple[bytes, bytes]], list[tuple[bytes, bytes]]] = ([], [])
+    for record in records:
+        parts[not fits(record[1])].append(record)
+    return parts
 
 
 def _is_usual(value: bytes) -> bool:
@@ -48,14 +63,20 @@ def _is_usual(value: bytes) -> bool:
     )
 
 
-async def _decode_and_write(pool: Pool, portion: Iterable[tuple[bytes, bytes]]) -> Written:
+def _is_harmless(value: bytes) -> bool:
+    return not any(mark in value for mark in _SUSPECT)
+
+
+async def _decode_and_write(
+    pool: Pool, portion: Iterable[tuple[bytes, bytes]], policies: Policies = _OF_NO_TASK
+) -> Written:
     records: list[Record] = []
     rejected: list[Rejected] = []
     for job_id, value in portion:
-        read = decode(job_id, value)
+        read = decode(job_id, value, policies)
         if isinstance(read, Record):
             records.append(read)
-        else:
+        elif read is not None:
             rejected.append(read)
     written = await write_decoded(pool, records)
     return Written(written.rows, rejected + written.rejected)

@@ -3,50 +3,71 @@
 from __future__ import annotations
 
 import json
-from typing import Any, cast
-
-from pydantic_core import from_json
+from typing import TYPE_CHECKING, Any, cast
 
 from jobsd.execution import UNTOLD_MARKS, Execution, UntoldRun
+from jobsd.headers import trace_id_of
+from jobsd.records.cleaning import loads
 from jobsd.records.writing import Record, Rejected
+from jobsd.secret_values import marks_of
+
+if TYPE_CHECKING:
+    from jobsd.redaction import Policies, RecordPolicy
 
 UNKNOWN_TASK = "<unknown>"
 LEDGER_LIMIT = 64 * 1024
 
 _HEAD = 1024
-_FIELDS = len(Execution._fields)
+_FIELDS = len(Execution._fields) - 1  # the last one does not travel
 _LATEST_MS = 253_402_300_799_999  # the end of the year 9999; what a client writes may be anything
 _UNTOLD_PREFIXES = tuple(f'["{mark}",'.encode() for mark in UNTOLD_MARKS)
 
 
-def decode(job_id: bytes, value: bytes) -> Record | Rejected:
-    """Return what ``value`` tells. It never raises: a value that cannot be read stops no other."""
+def decode(job_id: bytes, value: bytes, policies: Policies) -> Record | Rejected | None:
+    """Return what ``value`` tells, or None if its task is not recorded.
+
+    It never raises: a value that cannot be read stops no other. No argument goes on to the ledger that has not been
+    looked at, not in what is kept of a value that is refused either.
+    """
+    facts = _untold_facts(value)
     try:
-        return Record(_read(value), value)
+        if facts is None:
+            return Record(_read(value), value)
+        return _read_untold(facts, value[len(facts) + 1 :], policies)
     except (ValueError, TypeError, ArithmeticError, RecursionError) as error:
-        return Rejected(job_id.decode("utf-8", "backslashreplace"), value, f"cannot be decoded: {error}")
+        raw = value if facts is None else facts
+        return Rejected(job_id.decode("utf-8", "backslashreplace"), raw, f"cannot be decoded: {error}")
+
+
+def _untold_facts(value: bytes) -> bytes | None:
+    """Return what a script has written in front of the payload; None of a record that a worker has made."""
+    # A job may be called "lost" too; but compact JSON of its execution has no newline.
+    if not value.startswith(_UNTOLD_PREFIXES):
+        return None
+    facts, newline, _ = value.partition(b"\n")
+    return facts if newline else None
 
 
 def _read(value: bytes) -> Execution:
-    # A job may be called "lost" too; but compact JSON of its execution has no newline.
-    if value.startswith(_UNTOLD_PREFIXES) and b"\n" in value:
-        return _read_untold(value)
-    fields = _parse(value)
+    fields = loads(value)
     if not isinstance(fields, list):
         message = "not a JSON array"
         raise TypeError(message)
     return _checked(Execution(*cast("list[Any]", fields)[:_FIELDS]))  # a newer worker may know more fields
 
 
-def _read_untold(value: bytes) -> Execution:
-    facts, _, payload = value.partition(b"\n")
-    run = UntoldRun._make(_parse(facts))
+def _read_untold(facts: bytes, payload: bytes, policies: Policies) -> Record | None:
+    run = UntoldRun._make(loads(facts))
     job = _parse_payload(payload)
-    return _checked(
+    task = job["f"] if job else UNKNOWN_TASK
+    policy = policies[task]
+    if not policy.records(run.mark):
+        return None
+    execution = _checked(
         Execution(
             job_id=run.job_id,
             incarnation=_incarnation(job),
-            task=job["f"] if job else UNKNOWN_TASK,
+            task=task,
             queue=run.queue,
             attempt=int(run.attempt),
             outcome=run.mark,
@@ -57,9 +78,11 @@ def _read_untold(value: bytes) -> Execution:
             finished_at=int(run.finished_at),
             worker=run.worker,
             message=run.message,
-            args=_arguments(job, payload),
+            args=_arguments(job, len(payload), policy.marking(marks_of(job))) if job else None,
+            trace_id=_trace_id(job.get("h")),
         )
     )
+    return Record(execution, facts)
 
 
 def _checked(execution: Execution) -> Execution:
@@ -73,7 +96,7 @@ def _checked(execution: Execution) -> Execution:
 def _parse_payload(payload: bytes) -> dict[str, Any]:
     """Return the job's dictionary; empty if it is in another codec, or no job."""
     try:
-        job = _parse(payload)
+        job = loads(payload)
     except (ValueError, RecursionError):
         return {}
     if not isinstance(job, dict):
@@ -82,20 +105,22 @@ def _parse_payload(payload: bytes) -> dict[str, Any]:
     return fields if isinstance(fields.get("f"), str) else {}
 
 
-def _parse(text: bytes) -> Any:
+def _arguments(job: dict[str, Any], size: int, policy: RecordPolicy) -> dict[str, Any] | None:
+    args, kwargs = job.get("a"), job.get("k")
+    if not isinstance(args, list) or not isinstance(kwargs, dict):
+        return None  # as jobs go that is none, and nobody knows what it shows
+    shown = policy.arguments(cast("list[Any]", args), cast("dict[str, Any]", kwargs))
+    if size <= LEDGER_LIMIT:
+        return shown
     try:
-        return from_json(text)
-    except ValueError:
-        # The standard library also takes lone surrogates, which some clients write.
-        return json.loads(text)
+        head = json.dumps(shown, separators=(",", ":"), ensure_ascii=False)[:_HEAD]
+    except RecursionError:
+        head = ""
+    return {"cut": True, "bytes": size, "head": head}
 
 
-def _arguments(job: dict[str, Any], payload: bytes) -> dict[str, Any] | None:
-    if not job:
-        return None
-    if len(payload) > LEDGER_LIMIT:
-        return {"cut": True, "bytes": len(payload), "head": payload[:_HEAD].decode(errors="replace")}
-    return {"args": job.get("a"), "kwargs": job.get("k")}
+def _trace_id(headers: Any) -> str | None:
+    return trace_id_of(cast("dict[str, Any]", headers).get("traceparent")) if isinstance(headers, dict) else None
 
 
 def _incarnation(job: dict[str, Any]) -> str | None:

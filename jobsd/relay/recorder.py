@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from jobsd.clock import monotonic, now_ms, utc_from_ms
+from jobsd.clock import now_ms
 from jobsd.errors import UnreachableError
 from jobsd.events import Event
 from jobsd.logger import log
 from jobsd.records.migrate import ensure_schema
-from jobsd.records.partitions import ensure_partitions
+from jobsd.records.views import provide_views
 from jobsd.records.writing import reject
+from jobsd.redaction import Policies
 from jobsd.relay.carrying import write
 from jobsd.relay.intake import BATCH_BYTES, BATCH_ROWS, Intake
 from jobsd.service import Service, backoff_s
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 # After a small batch: records of one moment share an insert, and a commit, instead of having one each.
 GATHER_S = 0.05
 FORGET_CONSUMERS_MS = 3_600_000
-PARTITIONS_EVERY_S = 86_400.0
-PARTITIONS_AGAIN_S = 600.0
 
 
 class Recorder(Service):
@@ -45,7 +44,14 @@ class Recorder(Service):
     expected = AWAY
 
     def __init__(
-        self, stream: RecordStream, pool: Pool, *, migrate: MigrateMode = "manual", intake: Intake | None = None
+        self,
+        stream: RecordStream,
+        pool: Pool,
+        *,
+        migrate: MigrateMode = "manual",
+        views: str | None = None,
+        policies: Policies | None = None,
+        intake: Intake | None = None,
     ) -> None:
         super().__init__()
         self.recorded = 0  # rows new in the ledger
@@ -54,11 +60,17 @@ class Recorder(Service):
         self._stream = stream
         self._pool = pool
         self._migrate: MigrateMode = migrate
+        self._policies = Policies() if policies is None else policies
+        self._views = views  # the schema in which they are still to be made
         self._intake = intake or Intake(stream)
         self._ready = False
         self._missed = 0  # ticks in a row that found no Postgres
         self._portion = BATCH_ROWS
-        self._partitions_at = monotonic()
+
+    @property
+    def ready(self) -> bool:
+        """Whether the ledger's schema was there when Postgres was last asked."""
+        return self._ready
 
     async def tick(self) -> float | None:
         try:
@@ -95,26 +107,11 @@ class Recorder(Service):
     async def _prepare(self) -> None:
         if not self._ready:
             await ensure_schema(self._pool, self._migrate)
+            if self._views is not None:
+                await provide_views(self._pool, self._views)
+                self._views = None
             await self._stream.forget_consumers(FORGET_CONSUMERS_MS)
             self._ready = True
-        if monotonic() >= self._partitions_at:
-            await self._make_partitions()
-
-    async def _make_partitions(self) -> None:
-        self._partitions_at = monotonic() + PARTITIONS_EVERY_S
-        try:
-            months = await ensure_partitions(self._pool, utc_from_ms(now_ms()))
-        except UnreachableError:
-            raise
-        except Exception as error:  # noqa: BLE001 - without its partition a month's rows go to the default one
-            self._partitions_at = monotonic() + PARTITIONS_AGAIN_S
-            log.warning(Event.PARTITION_SKIPPED, cause=repr(error))
-            return
-        for month in months:
-            if month.state in {"blocked", "busy"}:
-                log.warning(Event.PARTITION_SKIPPED, month=f"{month.first_day:%Y-%m}", cause=month.state)
-            if month.state == "busy":
-                self._partitions_at = monotonic() + PARTITIONS_AGAIN_S
 
     async def _carry(self, entries: Sequence[Entry]) -> None:
         """Write, then settle: what is settled is committed.
@@ -137,7 +134,7 @@ class Recorder(Service):
         self.lag_ms = max(0, now_ms() - entries[0].added_at) if entries else 0
 
     async def _write(self, portion: Sequence[tuple[bytes, bytes]]) -> list[Rejected]:
-        written = await write(self._pool, portion)
+        written = await write(self._pool, portion, self._policies)
         self.recorded += written.rows
         self._portion = min(BATCH_ROWS, self._portion * 2)
         return written.rejected

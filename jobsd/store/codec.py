@@ -1,12 +1,12 @@
 """Jobs and results as bytes: arq's two dictionaries, in JSON.
 
     payload  {"i": incarnation, "l": limits, "t": null, "f": task, "a": [args], "k": {kwargs}, "et": enqueued at, ms,
-              "o": options, "h": headers}
+              "o": options, "h": headers, "x": where secrets are (secret_values.py)}
     result   {"i": …, "t": attempt, "f": …, "a": …, "k": …, "et": …, "s": success, "r": result or error,
               "st": started at, "ft": finished at, "q": queue, "id": job id}
 
-``i``, ``l``, ``o`` and ``h`` are ours, and arq passes over them; ``i`` comes first, and ``l`` (limits_text.py) second
-if the job has limits, because the scripts look for them there. They append to ``a`` where it comes last.
+``i``, ``l``, ``o``, ``h`` and ``x`` are ours, and arq passes over them; ``i`` comes first, and ``l`` (limits_text.py)
+second if the job has limits, because the scripts look for them there. They append to ``a`` where it comes last.
 An error in ``r`` is {"type": …, "message": …}. What a stock arq client wrote (a pickle, by default) is
 read only by the arq worker, with the deserializer it was given.
 """
@@ -16,9 +16,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
-from pydantic_core import PydanticSerializationError, from_json, to_json
+from pydantic_core import PydanticSerializationError, from_json
 
 from jobsd.errors import PayloadTooLargeError, UnserializableError
+from jobsd.secret_values import as_they_are, encode_job, marks_of
 
 if TYPE_CHECKING:
     from jobsd.store.jobs import Lease
@@ -37,6 +38,8 @@ class Payload(NamedTuple):
     options: dict[str, Any]
     limits: str = ""
     headers: dict[str, Any] = {}  # noqa: RUF012 - nobody writes to it; ctx.headers cannot be written to
+    secrets: tuple[str | int, ...] = ()
+    """Fields that were secrets where they came from, and numbers of such arguments."""
 
 
 class UndecodableError(ValueError):
@@ -67,7 +70,7 @@ def encode_payload(
     if args_last:
         job["a"] = job.pop("a")
     try:
-        payload = to_json(job)
+        payload = encode_job(job)
     except (PydanticSerializationError, ValueError, RecursionError) as error:
         raise unserializable(task, args, kwargs, error) from None
     if len(payload) > limit_bytes:
@@ -111,9 +114,9 @@ def payload_of(job: dict[str, Any]) -> Payload:
     incarnation, limits = str(job.get("i") or enqueued_at), str(job.get("l") or "")
     payload = Payload(task, *given, enqueued_at, incarnation, cast("dict[str, Any]", options), limits)
     # No job fails for what is wrong with its trace.
-    return (
-        payload._replace(headers=cast("dict[str, Any]", headers)) if headers and isinstance(headers, dict) else payload
-    )
+    if headers and isinstance(headers, dict):
+        payload = payload._replace(headers=cast("dict[str, Any]", headers))
+    return payload._replace(secrets=marks_of(job)) if "x" in job else payload
 
 
 def _loads(text: bytes) -> Any:
@@ -129,16 +132,16 @@ def _pieces(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[str, An
 
 
 def _sizes(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[str, int]]:
-    return [(name, len(to_json(value))) for name, value in _pieces(args, kwargs)]
+    return [(name, len(as_they_are(value))) for name, value in _pieces(args, kwargs)]
 
 
 def unserializable(
     task: str, args: tuple[Any, ...], kwargs: dict[str, Any], cause: BaseException
 ) -> UnserializableError:
-    """Return the error for arguments of which ``to_json`` raised ``cause``: it names the one that is to blame."""
+    """Return the error for arguments whose encoding raised ``cause``: it names the one that is to blame."""
     for name, value in _pieces(args, kwargs):
         try:
-            to_json(value)
+            as_they_are(value)
         except (PydanticSerializationError, ValueError, RecursionError) as error:
             return UnserializableError(task=task, argument=name, type_name=type(value).__name__, cause=str(error))
     return UnserializableError(task=task, argument="(all)", type_name="call", cause=str(cause))
@@ -165,7 +168,7 @@ def encode_result(
     job_id: str,
 ) -> bytes:
     """Return the result. ``value`` is what the task returned, or {"type", "message"}. Raises ValueError."""
-    return to_json(
+    return as_they_are(
         {
             "i": payload.incarnation,
             "t": attempt,

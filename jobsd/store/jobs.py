@@ -130,10 +130,12 @@ class Jobs:
         facts: Mapping[str, str],
         queues: Sequence[str],
         unknown_queues: Literal["accept", "refuse"] | None = None,
+        keep: Mapping[str, str] | None = None,
     ) -> str:
         """Publish what there is to know of a worker and its queues; the beat sets how long that lasts.
 
-        ``unknown_queues`` is what enqueue.lua does from now on with a queue that nobody ever announced.
+        ``unknown_queues`` is what enqueue.lua does from now on with a queue that nobody ever announced, ``keep`` how
+        much of the queues' finished jobs is kept from now on, whoever finishes or trims: see keep.lua for the text.
         Return the epoch: a name that the shard keeps until its Redis loses everything.
         """
         pipe = self.redis.pipeline(transaction=True)
@@ -142,9 +144,20 @@ class Jobs:
             pipe.sadd(f"{self._shard_key}:queues", *map(self.base, queues))
         if unknown_queues is not None:
             pipe.hset(f"{self._shard_key}:state", "unknown", unknown_queues)  # pyright: ignore[reportUnknownMemberType]
+        if keep:
+            texts = {f"keep:{self.base(queue)}": text for queue, text in keep.items()}
+            pipe.hset(f"{self._shard_key}:state", mapping=texts)  # pyright: ignore[reportUnknownMemberType]
         pipe.set(f"{self._shard_key}:epoch", worker, nx=True)
         pipe.get(f"{self._shard_key}:epoch")
         return (await pipe.execute())[-1].decode()
+
+    async def note_throttle(self, worker: str, percent: int) -> None:
+        """Say how much of what it could this worker claims; of one that claims all nothing is noted."""
+        key = f"{self._shard_key}:worker:{worker}"
+        if percent < 100:  # noqa: PLR2004 - all of it
+            await self.redis.hset(key, "throttle", str(percent))  # pyright: ignore[reportUnknownMemberType, reportGeneralTypeIssues]
+        else:
+            await self.redis.hdel(key, "throttle")  # pyright: ignore[reportGeneralTypeIssues]
 
     async def sign_off(self, worker: str) -> None:
         """Remove a worker that ends in order."""
@@ -242,7 +255,10 @@ class Jobs:
         keep_archived_ms: int,
         keep_archived_count: int,
     ) -> str:
-        """Write the endings, at most 500; return finish.lua's letter for each."""
+        """Write the endings, at most 500; return finish.lua's letter for each.
+
+        What is to be kept holds for queues of which no worker has announced it.
+        """
         places: dict[str, int] = {}
         args: list[Any] = [worker, batch, keep_completed_count, keep_archived_ms, keep_archived_count]
         for lease, move, at, data, result, record in endings:
@@ -311,8 +327,12 @@ class Jobs:
         return (await self._scripts.call("adopt", [self.base(queue)], [cursor])).decode()
 
     async def trim(self, queue: str, *, keep_archived_ms: int, keep_archived_count: int) -> int:
-        """Forget what is over its retention, at most 700 jobs a call; return how many."""
-        return int(await self._scripts.call("trim", [self.base(queue)], [keep_archived_ms, keep_archived_count]))
+        """Forget what is over its retention, at most 700 jobs a call; return how many.
+
+        What is to be kept holds for queues of which no worker has announced it.
+        """
+        args = [keep_archived_ms, keep_archived_count]
+        return int(await self._scripts.call("trim", self._keys([queue]), args))
 
     def _keys(self, queues: Sequence[str] | Mapping[str, int]) -> list[str]:
         return [self._shard_key, *map(self.base, queues)]

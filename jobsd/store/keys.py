@@ -28,11 +28,13 @@ prefixes below, so this page is also the map of what they write.
 
     <shard>:state              hash    seen, amnesty (ms); paused:<base> (ms); watch:<base> (due:worker);
                                        unknown: accept or refuse, what enqueue does with a new queue;
+                                       keep:<base>: how much of its finished jobs is kept (keep.lua);
                                        limits:<base or resource> in effect, limits-config:, limits-set: (limits.lua)
     <shard>:queues             set     every base key that was ever used
     <shard>:epoch              string  the worker that first came; gone means that Redis lost everything
     <shard>:workers            zset    worker -> last beat, ms
-    <shard>:worker:<id>        hash    beat, lease, claim, finish, answers; host, pid, queues, tasks ...
+    <shard>:worker:<id>        hash    beat, lease, claim, finish, answers; host, pid, queues, tasks ...;
+                                       throttle: percent, while records wait and it claims fewer jobs
     <shard>:sender:<name>      string  the number of a client's last call and its answer; ends after a minute
     <shard>:held               hash    resource -> leases under it, in all queues
     <shard>:starts:<limit>     list    ms of each start that the resource's rate may still count

@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from jobsd.job import JobState
+from jobsd.store.backlog import EVERY_NODE, Backlog
 from jobsd.store.keys import (
     DEFAULT_SHARD,
     FIRST_TIME,
@@ -18,8 +19,10 @@ from jobsd.store.keys import (
     RESULT,
     base_key,
     queue_of,
+    records_key,
     shard_key,
 )
+from jobsd.store.record_stream import RecordStream
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -222,6 +225,24 @@ class Looks:
             return {}
         found: list[bytes | None] = await self._redis.hmget(f"{self._shard_key}:state", fields)
         return {name: (text or b"").decode() for name, text in zip(names, found, strict=True)}
+
+    async def backlog(self) -> Backlog:
+        """Return how much waits for a recorder."""
+        stream = RecordStream(self._redis, "", shard=self._shard)  # it asks, and reads nothing
+        return Backlog(
+            entries=await stream.length(),
+            bytes=await self.backlog_bytes(),
+            oldest_age_ms=await stream.oldest_age_ms(),
+            maxmemory=await self.maxmemory(),
+        )
+
+    async def backlog_bytes(self) -> int:
+        """Return how much memory the records take that wait for a recorder."""
+        return await self._redis.memory_usage(records_key(self._shard), samples=EVERY_NODE) or 0
+
+    async def maxmemory(self) -> int:
+        """Return the server's own limit in bytes, 0 for none."""
+        return int((await self._redis.info("memory"))["maxmemory"])
 
     def _base(self, queue: str) -> str:
         return base_key(queue, self._shard)

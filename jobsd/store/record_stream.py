@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from redis.exceptions import ResponseError
 
-from jobsd.store.keys import DEFAULT_SHARD, records_key
+from jobsd.store.keys import DEFAULT_SHARD, records_key, shard_key
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
@@ -20,6 +20,19 @@ if TYPE_CHECKING:
 _GROUP = "recorders"
 _CHUNK = 500  # ids a call; Lua unpacks no more than some thousands
 _GONE = ("NOGROUP", "UNBLOCKED")  # the second is what Redis 7.0 says to a reader that was waiting
+
+_MAKE = """
+-- make: make the group, and the stream, where they are missing. The group begins with the oldest entry.
+--
+-- KEYS[1]  <shard>:records  stream
+-- KEYS[2]  <shard>:nothing  never written: see room.lua. Entries that fill the server go by this group only.
+-- ARGV[1]  group
+-- Returns  nothing.
+redis.call('DEL', KEYS[2])
+local made = redis.pcall('XGROUP', 'CREATE', KEYS[1], ARGV[1], '0', 'MKSTREAM')
+if made.err and not string.find(made.err, 'BUSYGROUP', 1, true) then return made end
+return false
+"""
 
 _SETTLE = """
 -- settle: take entries out of the group and the stream.
@@ -89,15 +102,12 @@ class RecordStream:
         self._redis = redis
         self._consumer = consumer
         self._key = records_key(shard)
+        self._nothing = f"{shard_key(shard)}:nothing"
         self._cursor = b"0-0"
 
     async def ensure_group(self) -> None:
         """Make stream and group where they are missing. The group begins with the oldest entry."""
-        try:
-            await self._call("XGROUP", "CREATE", self._key, _GROUP, "0", "MKSTREAM")
-        except ResponseError as error:
-            if not str(error).startswith("BUSYGROUP"):
-                raise
+        await self._call("EVAL", _MAKE, 2, self._key, self._nothing, _GROUP)
 
     async def read(self, count: int, block_ms: int) -> list[Entry]:
         """Return entries that no recorder has yet, waiting for the first; 0 does not wait."""

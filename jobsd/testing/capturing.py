@@ -153,9 +153,11 @@ class _Teller:
     async def result(self, _queue: str, job_id: str, _timeout: object) -> Any:
         job = self._job
         if job.state is JobState.COMPLETED:
-            from pydantic_core import from_json, to_json  # noqa: PLC0415 - not needed to look at jobs
+            from pydantic_core import from_json  # noqa: PLC0415 - not needed to look at jobs
 
-            return from_json(to_json(job.result))  # as it comes from Redis
+            from jobsd.secret_values import as_they_are  # noqa: PLC0415 - as above
+
+            return from_json(as_they_are(job.result))  # as it comes from Redis
         if job.error is not None:
             raise JobFailedError(job_id=job_id, message=str(job.error), error_type=type(job.error).__name__)
         if job.state is JobState.ARCHIVED:

@@ -63,9 +63,9 @@ def _normal(option: str, value: Any) -> Any:
 def _equal(mine: Any, theirs: Any) -> bool:
     if type(mine) is type(theirs) and mine == theirs:
         return True
-    from pydantic_core import to_json  # noqa: PLC0415 - not needed where they are equal
+    from jobsd.secret_values import as_they_are  # noqa: PLC0415 - not needed where they are equal
 
     try:
-        return to_json(mine) == to_json(theirs)
+        return as_they_are(mine) == as_they_are(theirs)
     except ValueError:  # what was expected has no JSON form; what was captured has
         return False

@@ -34,6 +34,24 @@ async def test_an_arq_worker_keeps_the_limits_of_its_queue_and_does_not_change_t
     assert (await Looks(office.redis).limits([QUEUE]))[QUEUE] == "1:500:10000:::|1|"
 
 
+async def test_an_arq_worker_keeps_as_many_results_as_a_daemon_says_of_its_queue_and_says_nothing_itself(
+    office,
+) -> None:
+    async def works(ctx):
+        return 1
+
+    async def results_of(count: int) -> int:
+        jobs = [await office.jobs.enqueue_job("works") for _ in range(count)]
+        await office.burst(works)
+        return [await job.status() for job in jobs].count(JobStatus.complete)
+
+    assert await results_of(5) == 5
+    assert await office.redis.hget("jobsd:{main}::state", f"keep:{QUEUE}") is None
+    await Jobs(office.redis).announce("w1", {"pid": "1"}, [QUEUE], keep={QUEUE: "2:1000:2"})
+    assert await results_of(5) == 2
+    assert await office.redis.hget("jobsd:{main}::state", f"keep:{QUEUE}") == b"2:1000:2"
+
+
 @pytest.mark.parametrize("ending", [asyncio.CancelledError, ValueError, Retry])
 async def test_a_job_that_an_arq_worker_runs_is_cancelled_like_any_other(office, ending) -> None:
     began, tries = asyncio.Event(), []

@@ -103,6 +103,14 @@ async def test_a_worker_can_be_run_again_and_goes_on_counting(office) -> None:
     await worker.close()
 
 
+async def test_records_that_wait_slow_it_down_from_the_same_limit_on(office) -> None:
+    worker = office.worker(works)
+    worker.records, worker.backlog = True, "64kB"
+    office.start(worker)
+    await until(lambda: worker.engine is not None and worker.engine.backpressure.limit_bytes)
+    assert worker.engine.backpressure.limit_bytes == 64_000
+
+
 async def test_what_arq_calls_otherwise_is_what_the_engine_goes_by(office) -> None:
     worker = office.open(works, max_jobs=7, poll_delay=0.3, job_timeout=12, job_completion_wait=4)
     await until(lambda: worker.engine is not None)

@@ -26,7 +26,10 @@ TOP = (
     "tasks, timezone, redis_url, redis_enable, database_url, state, unknown_queues, "
     "processes, worker, queues, resources, records, log"
 )
-QUEUE = "weight, concurrency, global_concurrency, rate, hours, per_key"
+QUEUE = (
+    "weight, concurrency, global_concurrency, rate, hours, per_key, "
+    "keep_completed, keep_completed_count, keep_archived, keep_archived_count"
+)
 RATE = 'a rate such as "5/10s", "100/m", "1000/1h": 1 to 100,000 jobs in 10ms to 31d'
 LEVELS = '"DEBUG", "INFO", "WARNING", "ERROR"'
 QUOTING = "; inside a password write / as %2F, # as %23, ? as %3F and @ as %40"
@@ -425,6 +428,12 @@ def test_without_an_address_the_ways_to_give_one_are_told():
         ),
         ('[log]\nlevel = "warn"', f'log.level: "warn" is not one of {LEVELS}; did you mean "WARNING"?'),
         ('[log]\nformat = "xml"', 'log.format: "xml" is not one of "auto", "console", "json"'),
+        ('[records]\nkeep = "0s"', 'records.keep: "0s" is out of range; allowed is 1h or more'),
+        ("[records]\nkeep = 90", f"records.keep: 90 is not {DURATION}"),
+        (
+            '[records]\nkeep_outcomes = { failed = "30m" }',
+            'records.keep_outcomes.failed: "30m" is out of range; allowed is 1h or more',
+        ),
         ("[records]\nmigrate = true", 'records.migrate: true is not one of "auto", "manual"'),
     ],
 )  # fmt: skip

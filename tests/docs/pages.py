@@ -157,7 +157,9 @@ def plain(line: str) -> str:
     line = re.sub(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?([+-]\d\d:\d\d)?", "<time>", line)
     line = re.sub(r"\b[0-9a-hjkmnp-tv-z]{26}\b", "<id>", line)
     line = re.sub(r"\b\d+\.\d{3}\b", "<seconds>", line)
-    line = re.sub(r"\b\d+ MB\b", "<memory>", line)
+    line = re.sub(r"\b\d+ (MB|B)\b", "<memory>", line)
+    line = re.sub(r"\b[0-9a-f]{16}\b", "<fingerprint>", line)
+    line = re.sub(r"since \d\d:\d\d$", "since <time>", line)
     return " ".join(line.replace("─", "").split())
 
 

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from jobsd.cli import app
-from jobsd.daemon.keys import READ_ELSEWHERE, leaves, variable
+from jobsd.daemon.keys import READ_ELSEWHERE, dotted, leaves, variable
 from jobsd.daemon.settings import Settings
 from jobsd.events import Event
 
@@ -62,7 +62,7 @@ def test_commands_and_their_options_exist(document):
     for code in code_in(document.read_text("utf-8")):
         if code.startswith("jobsd "):
             words = shlex.split(code.replace("…", ""))[1:]
-            grouped = words[0] in {"jobs", "queues"} and words[1:] and not words[1].startswith("-")
+            grouped = words[0] in {"jobs", "queues", "history"} and words[1:] and not words[1].startswith("-")
             command = words[:2] if grouped else words[:1]
             answer = CliRunner().invoke(app, [*command, "--help"])
             assert answer.exit_code == 0, f"{code}: {answer.output}"
@@ -87,4 +87,4 @@ def test_log_events_exist(document):
             and code.partition(".")[0] in rooms
             and not code.endswith((".py", ".md"))
         ):
-            assert code in set(Event)
+            assert code in {*Event, *map(dotted, leaves(Settings))}

@@ -8,6 +8,8 @@ import signal
 import time
 from datetime import datetime  # noqa: TC003 - a worker reads the annotation
 
+from pydantic import SecretStr
+
 from jobsd import Context, PlainContext, Retry, task
 
 MB = 1_000_000
@@ -57,6 +59,11 @@ def fail(ctx: PlainContext) -> None:
     if ctx.attempt == 1:
         raise Retry("0s")
     raise LookupError("no such row")
+
+
+@task("child:secrets", executor="process")
+def secrets(ctx: PlainContext, key: SecretStr):
+    return {"key": key, "again": [SecretStr(key.get_secret_value() * 2)], "n": 1}
 
 
 @task("child:odd", executor="process")

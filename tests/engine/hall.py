@@ -13,12 +13,13 @@ from jobsd.engine.leases import Heartbeat
 from jobsd.engine.options import QueueOptions, ResourceOptions, WorkerOptions
 from jobsd.engine.worker import Worker
 from jobsd.execution import Execution
+from jobsd.redaction import DEFAULT_FIELDS
 from jobsd.store.keys import records_key
 from tests.waiting import PATIENCE_S, until
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from redis.asyncio import Redis
 
@@ -45,6 +46,8 @@ class Hall:
         resources: Mapping[str, dict[str, Any]] | None = None,
         timezone: str = "UTC",
         records: bool = False,
+        backlog: str = "25%",
+        redact: Sequence[str] = DEFAULT_FIELDS,
         child: ChildSetup | None = None,
         **options: Any,
     ) -> Worker:
@@ -59,6 +62,8 @@ class Hall:
             {name: _queue(given) for name, given in (queues or {"default": 1}).items()},
             WorkerOptions(**(_QUICK | options)),
             records=records,
+            backlog=backlog,
+            redact=redact,
             shared={"client": self.client, "colour": "blue"},
             timezone=timezone,
             child=child,

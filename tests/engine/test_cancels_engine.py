@@ -78,7 +78,7 @@ async def test_a_running_job_is_cancelled_however_its_function_takes_it(hall, en
     assert (run.attempt, run.outcome, run.transition) == (1, "cancelled", "archived")
     assert await hall.result(await hall.client.enqueue("quick")) == 1
     assert sleeper.attempts == [1]
-    assert not worker._held
+    await until(lambda: not worker._held)  # it is told of its endings after everybody else
     assert await is_forgotten(hall, reference.id)
     assert not await hall.redis.exists(cancel_key(worker.id), f"{BASE}:side")
 

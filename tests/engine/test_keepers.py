@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from jobsd.engine.keepers import Recoverer
+from jobsd.engine.keepers import Recoverer, Trimmer
 from jobsd.engine.options import WorkerOptions
 
 if TYPE_CHECKING:
@@ -14,11 +14,12 @@ if TYPE_CHECKING:
 
 
 class Shelf:
-    """A shard whose queues the test names; it notes in which the dead were looked for."""
+    """A shard whose queues the test names; it notes in which the dead were looked for, and what is left to trim."""
 
     def __init__(self) -> None:
         self.known = ["default"]
         self.searched: set[str] = set()
+        self.over: dict[str, int] = {}
 
     @property
     def looks(self) -> Shelf:
@@ -30,6 +31,11 @@ class Shelf:
     async def recover(self, queues: Sequence[str], **_: Any) -> list[str]:
         self.searched |= set(queues)
         return []
+
+    async def trim(self, queue: str, **_: Any) -> int:
+        step = min(self.over.get(queue, 0), 700)
+        self.over[queue] = self.over.get(queue, 0) - step
+        return step
 
 
 @pytest.mark.parametrize("lease_s", [1, 4, 15, 60])
@@ -44,3 +50,16 @@ async def test_a_new_queue_is_searched_for_dead_workers_jobs_within_a_lease(leas
     while "new" not in shelf.searched:
         assert waited_s <= lease_s
         waited_s += await recoverer.tick() or 0.0
+
+
+async def test_a_queue_with_much_to_forget_holds_up_no_other_and_is_soon_gone_on_with() -> None:
+    shelf = Shelf()
+    shelf.known, shelf.over = ["big", "small"], {"big": 70_000, "small": 700}
+    trimmer, pauses, left = Trimmer(shelf, WorkerOptions()), [], []
+    while not pauses or pauses[-1] < 30:
+        pauses.append(await trimmer.tick())
+        left.append(shelf.over["big"])
+        assert shelf.over["small"] == 0
+    assert pauses[:-1] == [1.0] * (len(pauses) - 1)
+    assert left[:2] == [56_000, 42_000]
+    assert left[-1] == 0

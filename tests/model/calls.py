@@ -226,6 +226,12 @@ class Calls:
         call = self._jobs.trim(queue, keep_archived_ms=keep_ms, keep_archived_count=keep_count)
         self._compare("trim", (queue, keep_ms, keep_count), expected, call)
 
+    def keep(self, queue: str, *numbers: int) -> None:
+        """Say how many completed jobs a queue keeps, how long an archived one, and how many, as a worker does."""
+        self.reference.kept.said[queue] = numbers
+        said = self._redis.hset(f"{SHARD}:state", f"keep:{base_key(queue)}", ":".join(map(str, numbers)))
+        self._make("keep", (queue, *numbers), said)
+
     def copy(self, name: str, nth: int) -> None:
         """Let a copy of the nth last call of that name arrive now."""
         past = [args for called, args in self.past if called == name]

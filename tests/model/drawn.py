@@ -72,6 +72,7 @@ names = st.sampled_from(
     ["claim", "finish", "enqueue"] * 3
     + ["extend", "progress", "release", "rerun", "trim", "pause", "cancel", "told", "limit"]
 )
+keeps = st.tuples(st.integers(0, 3), st.sampled_from([0, 20_000]), st.integers(0, 2))
 moves = st.tuples(places, st.sampled_from("CRSQPADL"), st.sampled_from([0, 1, 9_000]))
 some_moves = st.lists(moves, min_size=1, max_size=4)
 gates = st.sampled_from([NO_GATE] * 12 + GATES)

@@ -124,6 +124,7 @@ def _totals(reference: Reference, book: Book) -> Picture:
 def _of_the_shard(reference: Reference, book: Book) -> Picture:
     picture: Picture = {
         f"{SHARD}:state": {f"paused:{base_key(queue)}": since for queue, since in reference.paused.items()}
+        | {f"keep:{base_key(queue)}": ":".join(map(str, said)) for queue, said in reference.kept.said.items()}
         | _limits(reference)
     }
     if reference.rest.seen is not None:
@@ -301,7 +302,7 @@ def _hash(key: str, content: list[bytes], ttl: int) -> Any:
 def _fact(name: str, value: bytes) -> Any:
     if name.startswith("watch:"):
         return _watch(value)
-    return value.decode() if name.startswith("limits") else int(value)
+    return value.decode() if name.startswith(("limits", "keep:")) else int(value)
 
 
 def _watch(value: bytes) -> tuple[int, str]:

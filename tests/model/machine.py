@@ -228,6 +228,10 @@ class Machine(RuleBasedStateMachine):
     def trim(self, queue: str, keep_ms: int, keep_count: int) -> None:
         self.calls.trim(queue, keep_ms, keep_count)
 
+    @rule(hand=hands, queue=queues, keep=drawn.keeps, lowered=st.booleans())
+    def keep(self, hand: int, queue: str, keep: tuple[int, int, int], lowered: bool) -> None:
+        self.people.say_keep(hand, queue, keep, lowered=lowered)
+
     @precondition(lambda self: self.reference.kept.archived)
     @rule(place=places)
     def rerun(self, place: int) -> None:

@@ -61,6 +61,12 @@ JOBS = {
     "hand_on keeps a wake-up": ("if q - 1 == tonumber(ARGV[2]) or (watched", "if (watched"),
     "hand_on leaves a due time to nobody": (" or (watched and head_of(KEYS[q]))", ""),
     "rerun forgets the result": ("redis.call('DEL', dead, 'arq:result:' .. id)", "redis.call('DEL', dead)"),
+    "finish keeps what its worker says": ("read_keep(keeps[q - 1], ARGV", "read_keep(nil, ARGV"),
+    "trim keeps what its worker says": ("read_keep(said, ", "read_keep(nil, "),
+    "trim keeps a completed job more": (
+        "over_keep(completed, now, completed_keep,",
+        "over_keep(completed, now, completed_keep + 1,",
+    ),
     "trim forgets the results": ("  redis.call('DEL', unpack(results))\n", ""),
 }
 
@@ -203,6 +209,7 @@ SELDOM = frozenset(
         "release forgets the parked",
         "release gives back what is not parked",
         "room that was not taken is left to nobody",
+        "trim keeps a completed job more",
         "what is kept of a limit is taken away",
     }
 )

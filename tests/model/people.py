@@ -89,6 +89,16 @@ class People:
             worker = nth(holding, hand)
             self.end(worker, worker.held, moves)
 
+    def say_keep(self, hand: int, queue: str, keep: tuple[int, int, int], *, lowered: bool) -> None:
+        """Say what a queue keeps, and complete some; where it is ``lowered``, those come first, and are trimmed."""
+        self.calls.keep(queue, *((3, *keep[1:]) if lowered else keep))
+        self.enqueue([(queue, None, "", ("", ""))] * 3)
+        self.claim(hand, [(queue, 3, NO_GATE)], 3)
+        self.finish(hand, [(n, "C", 0) for n in range(3)])
+        if lowered:
+            self.calls.keep(queue, *keep)
+            self.calls.trim(queue, 0, 0)
+
     def end(self, worker: Hand, leases: Sequence[Lease], moves: Moves) -> None:
         endings = [self._ending(nth(leases, place), *how) for place, *how in moves]  # some of one lease, maybe
         worker.batches += 1

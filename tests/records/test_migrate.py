@@ -62,12 +62,12 @@ async def test_processes_that_migrate_at_once_apply_each_migration_once(database
         process.stdin.flush()
     answers = await asyncio.gather(*(asyncio.to_thread(process.communicate, timeout=60) for process in running))
     assert [process.returncode for process in running] == [0, 0, 0, 0]
-    assert sorted(int(out) for out, _ in answers) == [0, 0, 0, len(known())]
+    assert sum(int(out) for out, _ in answers) == len(known())
 
 
 async def test_a_missing_schema_names_the_command_where_migrating_is_by_hand(database_url):
     pool = await open_pool(database_url)
-    with pytest.raises(SchemaError, match=r"0001_executions; run `jobsd migrate`"):
+    with pytest.raises(SchemaError, match=r"lacks 0001_executions, .+; run `jobsd migrate`"):
         await ensure_schema(pool, "manual")
     await ensure_schema(pool, "auto")
     await ensure_schema(pool, "manual")

@@ -109,6 +109,7 @@ async def test_what_postgres_refuses_in_text_and_json_is_kept_in_a_safe_form(dat
     assert from_json(found["json"]["args"]) == {"args": ["a␀b", "�", {"k␀": 1}], "kwargs": {}}
     assert from_json(found["numbers"]["result_data"]) == ["NaN", "Infinity", "-Infinity", 1.5]
     assert from_json(found["good"]["result_data"]) == {"sent": True}
+    assert {job_id for job_id, row in found.items() if row["altered"]} == {"text", "json", "numbers"}
 
 
 async def test_two_job_ids_that_are_cleaned_into_one_stop_nobody(database_url):

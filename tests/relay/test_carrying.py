@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import json
+import random
+import string
 from contextlib import contextmanager
 
 import pytest
 from pydantic_core import from_json, to_json
 
+from jobsd.records.folding import fold
 from jobsd.relay import carrying
 from jobsd.relay.recorder import BATCH_BYTES
 from tests.records.ledger import USUAL, a_ledger, rows
@@ -185,3 +188,21 @@ async def test_a_portion_as_large_as_they_come_is_written_as_it_was_sent(databas
 async def test_nothing_to_write_is_nothing_written(database_url):
     async with a_ledger(database_url) as ledger:
         assert await carrying.write(ledger, []) == (0, [])
+
+
+@pytest.mark.parametrize("neighbour", [b"no JSON", a_value(job_id="good")])
+async def test_a_number_that_python_cannot_hold_is_a_row_whatever_stands_beside_it(database_url, neighbour):
+    value = a_value(args="HERE").replace(b'"HERE"', b"9" * 5000)
+    async with a_ledger(database_url) as ledger:
+        written = await carrying.write(ledger, [(b"job-1", value), (b"beside", neighbour)])
+        assert "job-1" in {row["job_id"] for row in await rows(ledger)}
+    assert {bad.job_id for bad in written.rejected} <= {"beside"}
+
+
+@pytest.mark.parametrize("field", ["task", "queue"])
+async def test_a_name_that_no_index_could_hold_is_rejected_and_stops_no_folding(database_url, field):
+    name = "".join(random.Random(1).choices(string.ascii_letters, k=6000))
+    async with a_ledger(database_url) as ledger:
+        written = await carrying.write(ledger, [GOOD, (b"job-1", a_value(**{field: name}))])
+        assert await fold(ledger) == 1
+    assert (written.rows, [bad.job_id for bad in written.rejected]) == (1, ["job-1"])

@@ -4,20 +4,37 @@ import json
 import pickle
 
 import pytest
+from pydantic import BaseModel, SecretStr
 from pydantic_core import to_json
 
+from jobsd.definition import Task
 from jobsd.records.writing import Record, Rejected
+from jobsd.redaction import REDACTED, Policies
 from jobsd.relay.decoding import UNKNOWN_TASK, decode
 from tests.records.ledger import NOON_MS, USUAL
 from tests.relay.conveyor import LOST, a_lost_value, a_value
 
+
+class Person(BaseModel):
+    pin: str
+    key: SecretStr
+
+
 PAYLOAD = b'{"i":"x9","t":null,"f":"email:send","a":[1,"two"],"k":{"n":3},"et":1795348700000}'
 
 
-def decoded(value: bytes):
-    found = decode(b"job-1", value)
+async def send(ctx, n: int, what: str, password: str = "", to: Person | None = None) -> None: ...
+async def rest(ctx, *every: int) -> None: ...
+
+
+def policies(**options) -> Policies:
+    return Policies({"email:send": Task(send, "email:send", **options), "big": Task(rest, "big")}, ["password", "pin"])
+
+
+def decoded(value: bytes, of: Policies | None = None):
+    found = decode(b"job-1", value, policies() if of is None else of)
     assert isinstance(found, Record), found
-    assert found.raw == value
+    assert found.raw == value.partition(b"\n")[0]
     return found.execution
 
 
@@ -76,7 +93,7 @@ def test_large_arguments_of_a_lost_run_are_cut_and_marked():
     args = decoded(a_lost_value(payload)).args
     assert args["cut"] is True
     assert args["bytes"] == len(payload)
-    assert args["head"].startswith('{"i":"x"')
+    assert args["head"].startswith('{"args":["xxx')
 
 
 def test_a_job_called_lost_is_a_job_like_any_other():
@@ -104,7 +121,74 @@ def test_a_job_called_lost_is_a_job_like_any_other():
     ],
 )
 def test_what_is_no_record_is_rejected_with_its_bytes(value):
-    found = decode(b"job\xff", value)
+    found = decode(b"job\xff", value, policies())
     assert isinstance(found, Rejected)
-    assert (found.job_id, found.raw) == ("job\\xff", value)
+    assert (found.job_id, found.raw) == ("job\\xff", value.partition(b"\n")[0])
     assert found.cause.startswith("cannot be decoded: ")
+
+
+# --- what the ledger is not told ------------------------------------------------------------------
+
+
+def a_payload(*args, task: str = "email:send", headers=None, **kwargs) -> bytes:
+    return to_json({"i": "x9", "t": None, "f": task, "a": args, "k": kwargs, "et": 1, "h": headers or {}})
+
+
+def test_the_arguments_of_a_lost_run_are_redacted_by_its_task():
+    person = {"pin": "hunter2", "key": "hunter3", "n": 1}
+    value = a_lost_value(a_payload(1, "hunter4", "hunter1", person))
+    found = decoded(value, policies(redact=("what",)))
+    assert found.args == {"args": [1, REDACTED, REDACTED, {"pin": REDACTED, "key": REDACTED, "n": 1}], "kwargs": {}}
+
+
+def test_of_a_task_that_is_not_known_here_only_named_arguments_are_told():
+    found = decoded(a_lost_value(a_payload("hunter1", n=1, PIN="hunter2", task="no:body"))).args
+    assert found["args"] == [{"withheld": "given by position, and who wrote this record does not know the task"}]
+    assert found["kwargs"] == {"n": 1, "PIN": REDACTED}
+
+
+@pytest.mark.parametrize("arguments", [{"a": "hunter1"}, {"a": {"password": "x"}}, {"k": ["hunter1"]}, {"a": None}])
+def test_what_are_no_arguments_of_a_job_is_not_told(arguments):
+    job = {"i": "x", "t": None, "f": "email:send", "a": [], "k": {}, "et": 1}
+    assert decoded(a_lost_value(to_json(job | arguments))).args is None
+
+
+def test_what_is_cut_was_redacted_before():
+    found = decoded(a_lost_value(a_payload(1, "two", pin="hunter1", more="x" * 70_000))).args
+    assert found["cut"] is True
+    assert REDACTED in found["head"]
+    assert "hunter1" not in found["head"]
+
+
+def test_a_value_that_is_refused_is_kept_without_its_payload():
+    found = decode(b"job-1", to_json(LOST._replace(attempt="many")) + b"\n" + a_payload("hunter1"), policies())
+    assert isinstance(found, Rejected)
+    assert b"hunter1" not in found.raw
+
+
+@pytest.mark.parametrize(("record", "told"), [("all", True), ("failures", True), ("none", False)])
+def test_a_task_may_leave_no_record_of_what_was_lost(record, told):
+    found = decode(b"job-1", a_lost_value(PAYLOAD), policies(record=record))
+    assert isinstance(found, Record) if told else found is None
+
+
+@pytest.mark.parametrize("header", ["00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "mine", 5, None])
+def test_a_lost_run_has_the_trace_of_its_job(header):
+    found = decoded(a_lost_value(a_payload(headers={"traceparent": header})))
+    assert found.trace_id == ("0af7651916cd43dd8448eb211c80319c" if str(header).startswith("00-") else None)
+
+
+@pytest.mark.parametrize("headers", [["x"], "x", 5, None])
+def test_headers_that_are_none_stop_nothing(headers):
+    payload = to_json({"i": "x", "t": None, "f": "email:send", "a": [], "k": {}, "et": 1, "h": headers})
+    assert decoded(a_lost_value(payload)).trace_id is None
+
+
+def test_secrets_are_hidden_where_the_caller_marked_them():
+    pin, marks = {"a": ["hunter1"]}, {"x": ["a", 1, None, ["a"], {}]}
+    for name, shown in (("email:send", [1, REDACTED]), ("no:body", None)):
+        job = {"i": "x", "t": None, "f": name, "a": [1, "hunter2"], "k": {"to": pin}, "et": 1}
+        found = decoded(a_lost_value(to_json(job | marks))).args
+        assert found["kwargs"] == {"to": {"a": REDACTED}}
+        assert found["args"] == shown or shown is None
+    assert decoded(a_lost_value(to_json(job | {"x": 5}))).args["kwargs"] == {"to": pin}

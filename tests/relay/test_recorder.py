@@ -305,9 +305,9 @@ def portions(monkeypatch) -> list[Sequence[tuple[bytes, bytes]]]:
     seen: list[Sequence[tuple[bytes, bytes]]] = []
     write = recorder_module.write
 
-    async def watched(pool, records):
+    async def watched(pool, records, policies):
         seen.append(records)
-        return await write(pool, records)
+        return await write(pool, records, policies)
 
     monkeypatch.setattr(recorder_module, "write", watched)
     return seen

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from redis.exceptions import OutOfMemoryError
 
+from jobsd.store.record_stream import RecordStream
 from tests.store.shop import LEASE_MS, START, a_job, an_ending, archived, claimed, completed
 
 
@@ -32,6 +33,18 @@ async def test_endings_are_written(shop, full, ending):
     hand, [lease] = await claimed(shop, "job-1")
     await full()
     assert await hand.finish(ending(lease)) == [True]
+
+
+async def test_what_waits_for_a_recorder_that_never_came_is_recorded_nevertheless(shop, full, redis):
+    hand, [lease] = await claimed(shop, "job-1")
+    await full()
+    assert await hand.finish(completed(lease, record=b"[1]")) == [True]
+    stream = RecordStream(redis, "late")
+    assert await stream.read(9, 0) == []  # it makes what the recorders have in common
+    [entry] = await stream.read(9, 0)
+    assert entry.records == [(b"job-1", b"[1]")]
+    await stream.settle([entry.id])
+    assert await stream.length() == 0
 
 
 async def test_stale_endings_are_answered(shop, full):

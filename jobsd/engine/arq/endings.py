@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from jobsd.engine.arq.calls import Run
     from jobsd.engine.arq.codec import ArqCodec
     from jobsd.engine.attempt import Attempt
-    from jobsd.engine.options import WorkerOptions
+    from jobsd.engine.options import QueueOptions, WorkerOptions
+    from jobsd.redaction import Policies
     from jobsd.store.jobs import Ending
 
 FOR_EVER_MS = 100 * 365 * 86_400_000
@@ -36,14 +37,16 @@ class ArqEndings(Endings):
     def __init__(
         self,
         worker: str,
+        queues: Mapping[str, QueueOptions],
         options: WorkerOptions,
         codec: ArqCodec,
+        policies: Policies,
         *,
         records: bool,
         runs: Mapping[str, Run],
         keep_ms: int | None,
     ) -> None:
-        super().__init__(worker, options, codec, records=records)
+        super().__init__(worker, queues, options, codec, policies, records=records)
         self._arq = codec
         self._runs = runs
         self._own_keep_ms = keep_ms
@@ -111,8 +114,11 @@ class ArqEndings(Endings):
         except Exception:  # noqa: BLE001 - arq's values may be anything; a record of them never fails a job
             payload = attempt.payload
             if payload is not None:
-                kwargs = {str(name): _presentable(value) for name, value in payload.kwargs.items()}
-                attempt.payload = payload._replace(args=tuple(map(_presentable, payload.args)), kwargs=kwargs)
+                policy = self._policies[payload.task].marking(payload.secrets)
+                shown = policy.arguments(payload.args, payload.kwargs)
+                kwargs = {str(name): _presentable(value) for name, value in shown["kwargs"].items()}
+                attempt.payload = payload._replace(args=tuple(map(_presentable, shown["args"])), kwargs=kwargs)
+                result = policy.result(result)
             record = super()._record(attempt, outcome, transition, now, _presentable(result))
             attempt.payload = payload
             return record

@@ -20,11 +20,14 @@ from jobsd.engine.worker import Worker
 from jobsd.events import Event
 from jobsd.logger import log
 from jobsd.outcome import Archive, Complete, Failed, Interrupted, Outcome, Remove, Requeue, RetryAt, ScheduleAt
+from jobsd.redaction import DEFAULT_FIELDS
 from jobsd.store.connection import connect
 from jobsd.store.keys import base_key, queue_of
 from jobsd.store.neighbours import Neighbours
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import arq.worker
 
     from jobsd.engine.arq.codec import ArqCodec
@@ -41,18 +44,29 @@ _CONNECTIONS = 100
 class ArqEngine(Worker):
     """Runs the jobs of one arq worker; ``worker`` is what was asked for, and where arq's counters stand."""
 
-    def __init__(self, url: str, worker: arq.worker.Worker, codec: ArqCodec, *, records: bool) -> None:
+    def __init__(
+        self,
+        url: str,
+        worker: arq.worker.Worker,
+        codec: ArqCodec,
+        *,
+        records: bool,
+        backlog: str = "25%",
+        redact: Sequence[str] = DEFAULT_FIELDS,
+    ) -> None:
         queue = queue_of(worker.queue_name)
-        options = _options_of(worker)
+        queues, options = {queue: QueueOptions()}, _options_of(worker)
         self._redis_of_arq = connect(url, connections=_CONNECTIONS, waiting=True)
         self._neighbours = Neighbours(self._redis_of_arq, base_key(queue))
         self._calls = Calls(worker, self._of_mark, self._neighbours)
         super().__init__(
             url,
             Functions(worker, self._calls),
-            {queue: QueueOptions()},
+            queues,
             options,
             records=records,
+            backlog=backlog,
+            redact=redact,
             shared=worker.ctx,
             says_limits=False,
             codec=codec,
@@ -60,8 +74,10 @@ class ArqEngine(Worker):
         self._arq = worker
         self._arq_endings = self._endings = ArqEndings(
             self.id,
+            queues,
             options,
             codec,
+            self._policies,
             records=records,
             runs=self._calls.runs,
             keep_ms=None if worker.keep_result_forever else round(worker.keep_result_s * 1000),

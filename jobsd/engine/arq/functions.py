@@ -27,6 +27,8 @@ class ArqTask(Task[..., Any]):
 
     __slots__ = ("keep_ms",)
 
+    checked = False
+
     def __init__(self, function: Any, name: str, *, timeout_ms: int | None, keep_ms: int | None) -> None:
         # Whatever it raises is final, a timeout too; only what Calls turns into a Retry runs again.
         super().__init__(function, name, timeout_ms=timeout_ms, retries=_UNBOUNDED, no_retry_on=(BaseException,))
@@ -53,6 +55,10 @@ class Functions(Mapping[str, Task[..., Any]]):
     def __getitem__(self, name: str) -> Task[..., Any]:
         return self._tasks.get(name) or self._unknown(name)
 
+    def __contains__(self, name: object) -> bool:
+        """Tell whether a function of that name was registered."""
+        return name in self._tasks
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._tasks)
 
@@ -62,6 +68,8 @@ class Functions(Mapping[str, Task[..., Any]]):
     def _task(self, found: Function | CronJob) -> ArqTask:
         async def run(ctx: Context, *args: Any, **kwargs: Any) -> Any:
             return await self._calls.call(found, ctx, args, kwargs)
+
+        run.__wrapped__ = found.coroutine  # pyright: ignore[reportFunctionMemberAccess] - its signature is asked for
 
         timeout_s = found.timeout_s or self._worker.job_timeout_s or None
         return ArqTask(

@@ -19,6 +19,7 @@ from jobsd import outcome as outcomes
 from jobsd.engine.texts import repr_of
 from jobsd.events import Event
 from jobsd.logger import log
+from jobsd.secret_values import as_they_are, holds_secrets, masked
 from jobsd.store.jobs import Lease
 
 if TYPE_CHECKING:
@@ -83,6 +84,9 @@ def ended(mark: str, outcome: Outcome, peak_bytes: int) -> bytes:
     name = type(outcome).__name__
     try:
         text = line(ENDED, mark, name, list(outcome), peak_bytes)
+        if isinstance(outcome, outcomes.Succeeded) and holds_secrets(text):
+            fields = [from_json(as_they_are(outcome.result)), masked(outcome.result)]
+            text = line(ENDED, mark, name, fields, peak_bytes)
         read(text)  # there is JSON that is written and not read: nested too deeply, numbers too long
     except (PydanticSerializationError, ValueError, RecursionError, TypeError) as error:
         cause = f"it is not JSON: {error}"

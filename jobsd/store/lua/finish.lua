@@ -4,7 +4,7 @@
 -- KEYS[2…]  <base>    zset    id -> may run at, epoch ms
 -- ARGV[1]   worker
 -- ARGV[2]   batch number, rising; the same number again gets the same answer and changes nothing
--- ARGV[3]   how many completed jobs a queue keeps
+-- ARGV[3]   how many completed jobs a queue keeps; this and the next two where no worker ever said what it keeps
 -- ARGV[4]   how long an archived job is kept, ms
 -- ARGV[5]   how many archived jobs a queue keeps
 -- ARGV[6…]  queue (1 is KEYS[2]), id, mark, move, at, data, result, record; repeated, at most 500
@@ -25,6 +25,7 @@
 --@include room
 --@include wake
 --@include archive
+--@include keep
 --@include lanes
 --@include unique
 --@include limits
@@ -43,7 +44,7 @@ if n == 0 then return '' end
 local running, answers = {}, {}
 for i = 1, n do running[i] = 'arq:in-progress:' .. ARGV[FIRST + (i - 1) * STEP + 1] end
 local marks = redis.call('MGET', unpack(running))
-local asked, limits = {}, {}
+local asked, limits, keeps = {}, {}, {}
 if redis.call('EXISTS', shard .. ':cancels') == 1 then
   local ids = {}
   for i = 1, n do ids[i] = ARGV[FIRST + (i - 1) * STEP + 1] end
@@ -51,8 +52,9 @@ if redis.call('EXISTS', shard .. ':cancels') == 1 then
 end
 if #KEYS > 1 then
   local fields = {}
-  for q = 2, #KEYS do fields[q - 1] = 'limits:' .. KEYS[q] end
-  limits = redis.call('HMGET', shard .. ':state', unpack(fields))
+  for q = 2, #KEYS do fields[2 * q - 3], fields[2 * q - 2] = 'limits:' .. KEYS[q], 'keep:' .. KEYS[q] end
+  local said = redis.call('HMGET', shard .. ':state', unpack(fields))
+  for q = 2, #KEYS do limits[q - 1], keeps[q - 1] = said[2 * q - 3], said[2 * q - 2] end
 end
 local GOES_ON = {R = true, S = true, Q = true, P = true, L = true}
 
@@ -159,6 +161,10 @@ end
 if #results > 0 then redis.call('MSET', unpack(results)) end
 for q, own in pairs(per_queue) do
   local base = KEYS[q]
+  local completed_keep, archived_ms, archived_keep
+  if own.trim or #own.completed > 0 then
+    completed_keep, archived_ms, archived_keep = read_keep(keeps[q - 1], ARGV[3], ARGV[4], ARGV[5])
+  end
   local most = limits[q - 1] and tonumber(string.match(limits[q - 1], '^%d+'))
   local were = most and redis.call('ZCARD', base .. ':active')
   redis.call('ZREM', base .. ':active', unpack(own.out))
@@ -173,7 +179,7 @@ for q, own in pairs(per_queue) do
     redis.call('ZADD', completed, unpack(own.completed))
     -- What is over the count goes, twice as many as came at the most; what is over its time is trim's.
     local room = #own.completed
-    local excess = math.min(redis.call('ZCARD', completed) - tonumber(ARGV[3]), room)
+    local excess = math.min(redis.call('ZCARD', completed) - completed_keep, room)
     local old = {}
     if excess > 0 then
       local popped = redis.call('ZPOPMIN', completed, excess)
@@ -183,7 +189,7 @@ for q, own in pairs(per_queue) do
   end
   if own.processed > 0 then redis.call('HINCRBY', base .. ':stats', 'processed', own.processed) end
   if own.failed > 0 then redis.call('HINCRBY', base .. ':stats', 'failed', own.failed) end
-  if own.trim then trim_archive(base, now, tonumber(ARGV[4]), tonumber(ARGV[5])) end
+  if own.trim then trim_archived(base, now, archived_ms, archived_keep) end
   if own.waiting or (own.opened and redis.call('ZCARD', base) > redis.call('ZCARD', base .. ':active')) then wake(base) end
 end
 for base, ends in pairs(freed) do let_go(shard, base, ends) end

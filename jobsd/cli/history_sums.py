@@ -1,0 +1,89 @@
+"""jobsd history stats, errors: what the ledger says of many executions at once."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from jobsd.cli.instants import WHEN, SinceOption, UntilOption, checked, instant
+from jobsd.cli.output import print_rows
+from jobsd.cli.servers import ConfigOption, JsonOption, ledger
+from jobsd.records import History
+
+if TYPE_CHECKING:
+    from jobsd.records import ErrorGroup, Statistics
+
+_DAY = "24h"
+_SUMS = ("task", "runs", "succeeded", "failures", "retries", "p50_s", "p95_s", "p99_s", "wait_p50_s", "wait_p95_s")
+_GROUPS = ("fingerprint", "task", "error_type", "failures", "first_seen", "last_seen", "message")
+
+TaskOption = Annotated[str | None, typer.Option("--task", "-t", help="Only this task.")]
+
+
+def stats(
+    task: TaskOption = None,
+    queue: Annotated[str | None, typer.Option("--queue", "-q", help="Only this queue.")] = None,
+    by: Annotated[
+        Literal["task", "day", "hour"],
+        typer.Option("--by", help="A line for each task, or for each day or hour of it."),
+    ] = "task",
+    since: Annotated[
+        str, typer.Option("--since", metavar="WHEN", help=f"From then on: {WHEN}.", callback=checked)
+    ] = _DAY,
+    until: UntilOption = None,
+    config: ConfigOption = None,
+    *,
+    json_output: JsonOption = False,
+) -> None:
+    """Show how many attempts there were in the last 24 h, how they ended, how long they took and waited."""
+
+    async def found() -> list[Statistics]:
+        async with ledger(config) as pool:
+            return await History(pool).statistics(
+                since=instant(since),
+                until=None if until is None else instant(until),
+                task=task,
+                queue=queue,
+                step="all" if by == "task" else by,
+            )
+
+    rows = [_sums(one, by) for one in asyncio.run(found())]
+    columns = _SUMS if by == "task" else (by, *_SUMS)
+    print_rows(rows, columns=columns, json_output=json_output, empty="no execution is recorded in that time")
+
+
+def errors(
+    task: TaskOption = None,
+    since: SinceOption = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1000)] = 20,
+    config: ConfigOption = None,
+    *,
+    json_output: JsonOption = False,
+) -> None:
+    """Show failures folded by error and place, those seen last first; --since: seen then or later."""
+
+    async def found() -> list[ErrorGroup]:
+        async with ledger(config) as pool:
+            return await History(pool).errors(task=task, since=None if since is None else instant(since), limit=limit)
+
+    rows = [_group(one) for one in asyncio.run(found())]
+    print_rows(rows, columns=_GROUPS, json_output=json_output, empty="no such failure is recorded")
+
+
+def _sums(one: Statistics, by: str) -> dict[str, Any]:
+    row = asdict(one)
+    if by == "day":
+        row["day"] = one.at.strftime("%Y-%m-%d")
+    elif by == "hour":
+        row["hour"] = one.at.astimezone().strftime("%Y-%m-%d %H:%M")
+    return row
+
+
+def _group(one: ErrorGroup) -> dict[str, Any]:
+    return asdict(one) | {
+        "first_seen": one.first_seen_at.astimezone().strftime("%Y-%m-%d %H:%M:%S"),
+        "last_seen": one.last_seen_at.astimezone().strftime("%Y-%m-%d %H:%M:%S"),
+    }

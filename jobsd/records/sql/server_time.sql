@@ -1,0 +1,4 @@
+-- server_time: what time it is where the ledger is.
+--
+-- No parameters.
+SELECT now()

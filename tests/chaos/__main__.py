@@ -1,0 +1,106 @@
+"""``python -m tests.chaos [records] [outage]``. Exit code 1: a promise was broken, or with --control none was."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from typing import TYPE_CHECKING
+
+from jobsd.duration import duration_ms
+from tests.chaos import control, outage, records
+from tests.chaos.screen import Screen
+
+if TYPE_CHECKING:
+    from tests.chaos.laws import Verdict
+
+_RUNS = ("records", "outage")
+
+
+async def _records(screen: Screen, jobs: int, seed: int) -> list[str]:
+    screen.begin(f"{jobs:,} jobs under restarts, kills and cuts (seed {seed})")
+    ran = await records.run(jobs, records.LONG, daemons=records.DAEMONS, seed=seed, say=screen.say)
+    met = ran.met
+    screen.facts(
+        {
+            "took": f"{ran.took_s:.0f} s, {ran.verdict.rows / ran.took_s:,.0f} rows/s",
+            "Postgres restarted": f"{met.restarts}, away for {sum(met.away_s):.1f} s in all",
+            "daemons killed": met.kills,
+            "daemons stopped": met.stops,
+            "connections cut": f"{met.connections:,}, in {met.cuts} cuts",
+        }
+        | _found(ran.jobs, ran.verdict)
+    )
+    return ran.verdict.broken
+
+
+async def _outage(screen: Screen, away_s: float) -> list[str]:
+    screen.begin(f"Postgres away for {away_s:g} s under {outage.RATE} jobs/s")
+    ran = await outage.run(away_s, say=screen.say)
+    reached = next((sample.at_s for sample in ran.samples if sample.waiting_bytes > sample.limit_bytes), None)
+    last = ran.samples[-1]
+    screen.facts(
+        {
+            "Postgres away": f"{ran.away_s:g} s",
+            "the limit reached": "never" if reached is None else f"within {reached:.0f} s",
+            "in the last stretch": f"{last.ended / last.length_s:.0f} jobs/s, {last.claims_percent}% claimed",
+            "jobs that waited": max(sample.waiting_jobs for sample in ran.samples),
+            "all recorded": f"{ran.recorded_after_s:.0f} s after Postgres was back",
+        }
+        | _found(ran.jobs, ran.verdict)
+    )
+    return ran.verdict.broken
+
+
+def _found(jobs: int, verdict: Verdict) -> dict[str, object]:
+    facts: dict[str, object] = {"jobs": jobs, "attempts begun": verdict.attempts, "rows": verdict.rows}
+    facts |= {f"  {outcome}": count for outcome, count in sorted(verdict.outcomes.items())}
+    return facts | {f"  {outcome} before they began": count for outcome, count in sorted(verdict.unbegun.items())}
+
+
+async def _control(screen: Screen, jobs: int, seed: int) -> list[str]:
+    """Run with each fault; return those that nobody saw."""
+    unseen: list[str] = []
+    for fault in control.FAULTS:
+        screen.begin(f"a daemon that breaks a promise: {fault}")
+        found = await control.seen(fault, jobs=jobs, seed=seed, say=screen.say)
+        for words in found:
+            screen.say(f"seen: {words}")
+        if not found:
+            unseen.append(f"{fault} was not seen")
+    return unseen
+
+
+async def _run(screen: Screen, options: argparse.Namespace) -> list[str]:
+    if options.control:
+        return await _control(screen, options.jobs or control.JOBS, options.seed)
+    broken: list[str] = []
+    if "records" in options.names:
+        broken += await _records(screen, options.jobs or records.JOBS, options.seed)
+    if "outage" in options.names:
+        broken += await _outage(screen, duration_ms(options.away) / 1000)
+    return broken
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description="Long runs with faults.")
+    parser.add_argument("names", nargs="*", metavar="RUN", help=f"{' or '.join(_RUNS)}; both, unless named")
+    parser.add_argument("--jobs", type=int, help=f"of the run records ({records.JOBS:,})")
+    parser.add_argument("--seed", type=int, default=1, help="of when what fails (1)")
+    parser.add_argument("--away", default="10m", metavar="TIME", help="how long Postgres is away in outage (10m)")
+    parser.add_argument("--control", action="store_true", help="run daemons with faults, which the laws have to see")
+    options = parser.parse_args()
+    if unknown := set(options.names) - set(_RUNS):
+        parser.error(f"there is no run {', '.join(sorted(unknown))}; there are {', '.join(_RUNS)}")
+    options.names = options.names or _RUNS
+    screen = Screen()
+    try:
+        broken = asyncio.run(_run(screen, options))
+    except KeyboardInterrupt:
+        return 130
+    screen.verdict(broken, kept="every fault was seen" if options.control else "every promise was kept")
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,176 @@
+"""Real daemons, each ``jobsd run`` in a process of its own with the run's settings file; they write logs as JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jobsd.embedded import launch
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from tests.chaos.ground import Ground
+
+_HERE = Path(__file__).resolve().parent
+_CHECKOUT = _HERE.parents[1]
+_OTHERS_SETTINGS = ("JOBSD_", "REDIS_", "DATABASE_")
+_START_WITHIN_S = 60.0
+_STOP_WITHIN_S = 40.0
+_LOOK_EVERY_S = 0.02
+_TAIL_LINES = 20
+
+# A job of these runs may lose its worker several times and is not to be blamed for it.
+_SETTINGS = """
+tasks = ["chaos_tasks"]
+redis_url = "{redis_url}"
+database_url = "{database_url}"
+[worker]
+lease = "3s"
+concurrency = {concurrency}
+max_losses = 100
+[queues]
+default = 1
+[records]
+migrate = "auto"
+[log]
+format = "json"
+"""
+
+
+class Daemon:
+    def __init__(self, process: asyncio.subprocess.Process, log: Path) -> None:
+        self.troubles: list[str] = []
+        """How it ended otherwise than it was told to."""
+        self._process = process
+        self._log = log
+
+    async def started(self) -> None:
+        async with asyncio.timeout(_START_WITHIN_S):
+            while not self.count("daemon.started"):
+                if self._process.returncode is not None:
+                    raise AssertionError(f"a daemon ended with exit code {self._process.returncode}:\n{self.tail()}")
+                await asyncio.sleep(_LOOK_EVERY_S)
+
+    async def kill(self) -> None:
+        if self._process.returncode is not None:
+            self._trouble("ended by itself")
+            return
+        self._process.kill()
+        await self._process.wait()
+
+    async def stop(self) -> None:
+        """Ask it to end; insist when it does not."""
+        if self._process.returncode is not None:
+            self._trouble("ended by itself")
+            return
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(_STOP_WITHIN_S):
+                await self._process.wait()
+        except TimeoutError:
+            await self.kill()
+        if self._process.returncode:
+            self._trouble("did not stop in order")
+
+    def lines(self, event: str) -> list[dict[str, Any]]:
+        """Return what it logged of ``event``; the last line of one that was killed may be half."""
+        words = f'"{event}"'
+        whole = [line for line in self._log.read_text("utf-8").splitlines() if words in line and line.endswith("}")]
+        return [line for line in map(json.loads, whole) if line["event"] == event]
+
+    def count(self, event: str) -> int:
+        return len(self.lines(event))
+
+    def _trouble(self, what: str) -> None:
+        self.troubles.append(f"{self._log.stem} {what} (exit code {self._process.returncode}):\n{self.tail()}")
+
+    def tail(self) -> str:
+        return "\n".join(self._log.read_text("utf-8").splitlines()[-_TAIL_LINES:])
+
+
+class Daemons:
+    """The daemons of a run; ``altered`` names in which ways they differ from jobsd (altered.py), if in any."""
+
+    def __init__(self, ground: Ground, *, concurrency: int, altered: Sequence[str]) -> None:
+        self.begun = ground.place / "begun"
+        self.all: list[Daemon] = []
+        """Those that were killed, too."""
+        self.running: list[Daemon] = []
+        self._place = ground.place
+        self._altered = altered
+        self._settings = ground.place / "jobsd.toml"
+        self._settings.write_text(
+            _SETTINGS.format(redis_url=ground.redis_url, database_url=ground.postgres.url, concurrency=concurrency)
+        )
+
+    async def start(self, number: int = 1) -> None:
+        """Return when so many more run."""
+        started = [await self._launch() for _ in range(number)]
+        self.running += started
+        await asyncio.gather(*(daemon.started() for daemon in started))
+
+    async def replace(self, daemon: Daemon, *, kill: bool) -> None:
+        """Kill it, or let it stop in order, and start another in its place."""
+        await (daemon.kill() if kill else daemon.stop())
+        self.running.remove(daemon)
+        await self.start()
+
+    async def stop(self) -> None:
+        running, self.running = self.running, []
+        await asyncio.gather(*(daemon.stop() for daemon in running))
+
+    def count(self, event: str) -> int:
+        return sum(daemon.count(event) for daemon in self.all)
+
+    def troubles(self) -> list[str]:
+        """Return in words who ended otherwise than told, and which services failed of what nobody expected."""
+        failed = [line for daemon in self.all for line in daemon.lines("service.failed") if "exception" in line]
+        ended = [trouble for daemon in self.all for trouble in daemon.troubles]
+        return ended + [f"{line['service']} failed: {line['cause']}" for line in failed]
+
+    async def _launch(self) -> Daemon:
+        environment = {name: text for name, text in os.environ.items() if not name.startswith(_OTHERS_SETTINGS)}
+        environment |= {
+            "CHAOS_BEGUN": str(self.begun),
+            "CHAOS_ALTERED": " ".join(self._altered),
+            "PYTHONPATH": os.pathsep.join((str(_CHECKOUT), str(_HERE))),
+        }
+        program = "tests.chaos.altered" if self._altered else "jobsd"
+        log = self._place / f"daemon-{len(self.all) + 1}.log"
+        with log.open("wb") as out:
+            process = await asyncio.create_subprocess_exec(
+                *_tied_to_us(),
+                *(sys.executable, "-m", program, "run", "--config", str(self._settings)),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                env=environment,
+                start_new_session=True,  # Ctrl-C is for us alone: we stop it in order
+            )
+        self.all.append(Daemon(process, log))
+        return self.all[-1]
+
+
+def _tied_to_us() -> tuple[str, ...]:
+    """Return what to put before a command, so that the kernel kills it should we be killed. It takes it to /."""
+    become = Path(launch.__file__).with_name("become.py")
+    return sys.executable, "-I", "-S", str(become), "-", "-", str(launch.death_signal(signal.SIGKILL)), str(os.getpid())
+
+
+@asynccontextmanager
+async def some_daemons(
+    ground: Ground, number: int, *, concurrency: int = 50, altered: Sequence[str] = ()
+) -> AsyncIterator[Daemons]:
+    daemons = Daemons(ground, concurrency=concurrency, altered=altered)
+    try:
+        await daemons.start(number)
+        yield daemons
+    finally:
+        await daemons.stop()

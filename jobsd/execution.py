@@ -1,8 +1,8 @@
 """One run of a job as the ledger knows it, from the worker that writes it to the row that keeps it.
 
-In the record stream an execution is the JSON array of its fields, in this order. The record of a run that
-was *lost*, or *cancelled* before it began, is made by a Lua script, which cannot read every payload: it is
-the JSON array of UntoldRun's fields, a newline, and the job's payload as it was stored.
+In the record stream an execution is the JSON array of its fields, in this order; what is null at its end may be left
+out. The record of a run that was *lost*, or *cancelled* before it began, is made by a Lua script, which cannot read
+every payload: it is the JSON array of UntoldRun's fields, a newline, and the job's payload as it was stored.
 """
 
 from __future__ import annotations

@@ -9,7 +9,6 @@ from pydantic_core import PydanticSerializationError, to_json
 from jobsd.engine.decide import timed_out_message
 from jobsd.engine.texts import MESSAGE_LIMIT, REPR_LIMIT, capped, encodable, repr_of
 from jobsd.events import Event
-from jobsd.execution import Execution
 from jobsd.fingerprint import fingerprint
 from jobsd.headers import trace_id_of
 from jobsd.logger import log
@@ -55,6 +54,7 @@ if TYPE_CHECKING:
 RESULT_LIMIT = 256 * 1024
 LEDGER_LIMIT = 64 * 1024
 _FAILURES = frozenset({"failed", "timed_out"})
+_SHORT = frozenset({int, float, bool})
 _FAILED_RESULT_MS = 3_600_000
 
 
@@ -191,7 +191,7 @@ class Endings:
         trace_id = None
         if payload is not None:
             policy = self._policies[payload.task]
-            if not policy.records(named):
+            if policy.record != "all" and not policy.records(named):
                 return b""
             if payload.secrets:
                 policy = policy.marking(payload.secrets)
@@ -200,11 +200,12 @@ class Endings:
                 trace_id = trace_id_of(payload.headers.get("traceparent"))
             if result is not None:
                 result = _shown_result(policy, result)
-        if result is not None:
+        if result is not None and type(result) not in _SHORT:
             encoded = to_json(result, serialize_unknown=True)
             if len(encoded) > LEDGER_LIMIT:
                 result = _cut(encoded)
-        execution = Execution(
+        # An Execution, as a plain tuple: a named one takes three times as long. What is null at its end stays here.
+        execution = (
             encodable(lease.id),
             payload.incarnation if payload else None,
             payload.task if payload else "<unknown>",
@@ -222,13 +223,11 @@ class Endings:
             trace,
             args,
             result,
-            None,  # of no schedule
-            None,  # and no batch
-            trace_id,
-            fingerprint(kind, trace, message) if kind and named in _FAILURES else None,
         )
-        # Its last field does not travel. And this is a plain tuple: pydantic-core takes twice as long over a named one.
-        return to_json(execution[:-1], serialize_unknown=True)
+        alike = fingerprint(kind, trace, message) if kind and named in _FAILURES else None
+        if trace_id is not None or alike is not None:
+            execution = (*execution, None, None, trace_id, alike)  # a schedule and a batch are not known yet
+        return to_json(execution, serialize_unknown=True)
 
 
 def _shown_arguments(policy: RecordPolicy, attempt: Attempt, payload: Payload) -> dict[str, Any]:
@@ -278,6 +277,8 @@ def _name(outcome: Outcome) -> str:
 def _told(outcome: Outcome) -> tuple[str | None, str | None, str | None]:
     """Return error type, message and trace."""
     match outcome:
+        case Succeeded():  # most do
+            return None, None, None
         case Failed(error_type, message, trace):
             return error_type, message, trace
         case Expired(message):

@@ -51,15 +51,16 @@ async def waiting(redis: Redis) -> Waiting:
     return Waiting(jobs, await _asked(lambda: redis.xlen(records_key())))
 
 
-async def settled(redis: Redis) -> None:
-    """Return when no job waits or runs, and every record has left the stream. TimeoutError: nothing moves any more."""
+async def settled(redis: Redis) -> list[str]:
+    """Wait until no job waits or runs, and every record has left the stream; return what waits if nothing moves."""
     before, moved_at = await waiting(redis), monotonic()
     while any(now := await waiting(redis)):
         if now != before:
             before, moved_at = now, monotonic()
         elif monotonic() > moved_at + _STUCK_AFTER_S:
-            raise TimeoutError(f"{now.jobs:,} jobs and {now.records:,} entries of records wait, and nothing moves")
+            return [f"{now.jobs:,} jobs and {now.records:,} entries of records wait, and nothing moves"]
         await asyncio.sleep(_LOOK_EVERY_S)
+    return []
 
 
 async def _asked(question: Callable[[], Awaitable[Found]]) -> Found:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import sys
+import tempfile
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -128,6 +130,13 @@ class Daemons:
 
     def count(self, event: str) -> int:
         return sum(daemon.count(event) for daemon in self.all)
+
+    def keep(self) -> str:
+        """Keep logs and witness beyond the run; return where, in words."""
+        kept = Path(tempfile.mkdtemp(prefix="jobsd-chaos-kept-"))
+        for file in (*self._place.glob("daemon-*.log"), self.begun):
+            shutil.copy(file, kept)
+        return f"(logs of the daemons, and what their tasks have told, are kept in {kept})"
 
     def troubles(self) -> list[str]:
         """Return in words who ended otherwise than told, and which services failed of what nobody expected."""

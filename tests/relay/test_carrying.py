@@ -199,7 +199,7 @@ async def test_a_number_that_python_cannot_hold_is_a_row_whatever_stands_beside_
     assert {bad.job_id for bad in written.rejected} <= {"beside"}
 
 
-@pytest.mark.parametrize("field", ["task", "queue"])
+@pytest.mark.parametrize("field", ["task", "queue", "fingerprint"])
 async def test_a_name_that_no_index_could_hold_is_rejected_and_stops_no_folding(database_url, field):
     name = "".join(random.Random(1).choices(string.ascii_letters, k=6000))
     async with a_ledger(database_url) as ledger:

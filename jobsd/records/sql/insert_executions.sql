@@ -31,7 +31,7 @@ WITH written AS (
             AND (sent->>17 IS NULL OR jsonb_typeof(sent->17) = 'string')
             AND (sent->>18 IS NULL OR jsonb_typeof(sent->18) = 'string')
             AND (sent->>19 IS NULL OR jsonb_typeof(sent->19) = 'string')
-            AND (sent->>20 IS NULL OR jsonb_typeof(sent->20) = 'string')
+            AND (sent->>20 IS NULL OR jsonb_typeof(sent->20) = 'string' AND octet_length(sent->>20) <= 64)
             AND octet_length(sent->>2) <= 512 AND octet_length(sent->>3) <= 512
         THEN sent->>2 END,
         sent->>3, (sent->>4)::integer, sent->>5, sent->>6,

@@ -38,6 +38,7 @@ class Event(StrEnum):
     EXECUTIONS_DELETED = "executions.deleted"
     REJECTED_DELETED = "rejected.deleted"
     MIGRATION_APPLIED = "migration.applied"
+    MIGRATION_WAITING = "migration.waiting"
     VIEW_MADE = "view.made"
     VIEW_SKIPPED = "view.skipped"
     EMBEDDED_STARTED = "embedded.started"

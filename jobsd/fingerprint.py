@@ -23,7 +23,7 @@ _FRAME = re.compile(r'  File "(.+)", line \d+(?:, in (.+))?')
 _TYPE = re.compile(r"[^\W\d][\w.]*(?=:|$)")
 # Of exception groups: the line above each member, and the margin of all that is said in them.
 _MEMBER = re.compile(r"\s*\+-[+-]*(?: (?:\d+|\.\.\.) -+)?")
-_MARGIN = re.compile(r"\s*[|+] ?")
+_MARGIN = re.compile(r"^\s*[|+] ?")
 
 _INSTALLED = re.compile(r".*/(?:site|dist)-packages/")
 _PYTHONS_OWN = re.compile(r"<frozen |.*/lib/python3\.\d+t?/(?!(?:site|dist)-packages/)")

@@ -29,7 +29,8 @@ REDACTED = "[redacted]"
 DEFAULT_FIELDS = ("password", "passwd", "secret", "token", "api_key", "authorization")
 
 _TOO_DEEP = "nested too deeply to be looked through"
-_UNKNOWN_TASK = "given by position, and who wrote this record does not know the task"
+_UNKNOWN_TASK = "who wrote this record does not know the task, nor which fields it hides"
+_UNREADABLE = "given by position, and the task's signature cannot be read"
 _NO_PARAMETER = "given by position, and the task has no parameter there"
 _MOST_KNOWN = 2_000
 _SCALARS = frozenset({str, int, float, bool, type(None), bytes, Decimal, UUID, dt.datetime, dt.date, dt.timedelta})
@@ -78,12 +79,15 @@ class _Names(dict[Any, bool]):
 class RecordPolicy:
     """What the ledger shows of one task's jobs; without ``places`` nobody knows the task's parameters.
 
-    ``redact`` are names of fields.
+    ``redact`` are names of fields. Of a task that is not ``known`` nobody here can tell which fields it hides.
     """
 
-    __slots__ = ("_marked", "_names", "_places", "looks", "record")
+    __slots__ = ("_known", "_marked", "_names", "_places", "looks", "record")
 
-    def __init__(self, places: Places | None, redact: Iterable[str], record: RecordLevel = "all") -> None:
+    def __init__(
+        self, places: Places | None, redact: Iterable[str], record: RecordLevel = "all", *, known: bool = True
+    ) -> None:
+        self._known = known
         self.record: RecordLevel = record
         self._names = _Names((*redact, *(places.secret if places else ())))
         self._places = places
@@ -99,7 +103,7 @@ class RecordPolicy:
         """Return the policy for one job: its caller gave secrets, in fields of these names or as these arguments."""
         marks = tuple(marks)
         names = (mark for mark in marks if isinstance(mark, str))
-        policy = RecordPolicy(self._places, (*self._names.secret, *names), self.record)
+        policy = RecordPolicy(self._places, (*self._names.secret, *names), self.record, known=self._known)
         policy._marked = frozenset(mark for mark in marks if isinstance(mark, int))
         policy.looks = True
         return policy
@@ -109,6 +113,9 @@ class RecordPolicy:
 
     def arguments(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """Return {"args": […], "kwargs": {…}} as the ledger may have them. It never raises."""
+        if not self._known:
+            unseen = withheld(_UNKNOWN_TASK)
+            return {"args": [unseen] if args else [], "kwargs": unseen if kwargs else {}}
         return {"args": self._by_position(args), "kwargs": self.value(kwargs)}
 
     def result(self, value: Any) -> Any:
@@ -139,7 +146,7 @@ class RecordPolicy:
     def _by_position(self, args: Sequence[Any]) -> list[Any]:
         places = self._places
         if places is None:
-            return [withheld(_UNKNOWN_TASK)] if args else []
+            return [withheld(_UNREADABLE)] if args else []
         shown: list[Any] = []
         for n, value in enumerate(args):
             name = places.by_position[n] if n < len(places.by_position) else places.rest
@@ -228,7 +235,7 @@ def policy_of(
 
 class Policies(dict[str, RecordPolicy]):
     """The policy of each task by its name, made when it is first asked for; of a name that no task here has, one
-    under which nothing is shown that was given by position.
+    under which no argument is shown.
 
     ``fields`` are names that hold for every task, beside those that a task names itself.
     """
@@ -239,7 +246,7 @@ class Policies(dict[str, RecordPolicy]):
         super().__init__()
         self._tasks: Mapping[str, Task[..., Any]] = tasks if tasks is not None else {}
         self._fields = tuple(fields)
-        self._unknown = RecordPolicy(None, self._fields)
+        self._unknown = RecordPolicy(None, self._fields, known=False)
 
     def __missing__(self, name: str) -> RecordPolicy:
         if name not in self._tasks:

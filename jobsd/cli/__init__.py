@@ -14,6 +14,7 @@ from jobsd.cli.enqueue import enqueue
 from jobsd.cli.history import history
 from jobsd.cli.jobs import jobs
 from jobsd.cli.migrate import migrate
+from jobsd.cli.output import printable
 from jobsd.cli.queues import queues
 from jobsd.cli.reload import reload
 from jobsd.cli.run import dev
@@ -44,7 +45,7 @@ def run() -> None:
     try:
         app()
     except JobsdError as error:
-        sys.stderr.write(f"jobsd: {error}\n")
+        sys.stderr.write(f"jobsd: {printable(str(error))}\n")
         sys.exit(error.exit_code)
     except TimeoutError as error:  # what was waited for did not come in the time that --wait gave it
         sys.stderr.write(f"jobsd: {error}\n")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,10 +11,10 @@ import typer
 from jobsd.cli.history_sums import errors, stats
 from jobsd.cli.instants import SinceOption, UntilOption, instant
 from jobsd.cli.lag import lag
-from jobsd.cli.output import print_rows
-from jobsd.cli.servers import ConfigOption, JsonOption, ledger
+from jobsd.cli.output import as_json, print_rows, printable
+from jobsd.cli.servers import ConfigOption, JsonOption, history_of
 from jobsd.execution import OutcomeName  # noqa: TC001 - typer looks at it
-from jobsd.records import History, Page, Place
+from jobsd.records import Page, Place
 
 if TYPE_CHECKING:
     from jobsd.records import PastExecution
@@ -76,12 +75,13 @@ def executions(
 ) -> None:
     """Show executions, the latest first: one line for every attempt of every job."""
     if context.invoked_subcommand is not None:
+        _refuse_options(context)
         return
     place = _place(after)
 
     async def found() -> Page:
-        async with ledger(config) as pool:
-            return await History(pool).executions(
+        async with history_of(config) as asked:
+            return await asked.executions(
                 task=task,
                 job_id=job,
                 queue=queue,
@@ -96,13 +96,13 @@ def executions(
             )
 
     page = asyncio.run(found())
-    print_rows(
-        [_line(execution) for execution in page.executions],
-        columns=_COLUMNS,
-        json_output=json_output,
-        empty="no such execution is recorded",
-    )
-    if page.more and not json_output:
+    if json_output:
+        more = None if page.more is None else str(page.more)
+        typer.echo(as_json({"executions": [asdict(execution) for execution in page.executions], "more": more}))
+        return
+    lines = [_line(execution) for execution in page.executions]
+    print_rows(lines, columns=_COLUMNS, json_output=False, empty="no such execution is recorded")
+    if page.more:
         typer.echo(f"there are more: --after {page.more}", err=True)
 
 
@@ -117,19 +117,28 @@ def show(
     """Show all that is recorded of a job's latest attempts: arguments, result, trace."""
 
     async def found() -> list[PastExecution]:
-        async with ledger(config) as pool:
-            page = await History(pool).executions(job_id=job_id, limit=1000)
+        async with history_of(config) as asked:
+            page = await asked.executions(job_id=job_id, limit=1000)
             return [one for one in page.executions if attempt in {None, one.attempt}]
 
     executions = asyncio.run(found())
     if json_output:
-        typer.echo(json.dumps([asdict(one) for one in executions], default=str, ensure_ascii=False))
+        typer.echo(as_json([asdict(one) for one in executions]))
     elif not executions:
         typer.echo("no such execution is recorded", err=True)
     else:
         typer.echo("\n\n".join(_in_full(one) for one in reversed(executions)))
     if not executions:
         raise typer.Exit(1)
+
+
+def _refuse_options(context: typer.Context) -> None:
+    """What stands before a command would be passed over without a word."""
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            said = f"put it behind {context.invoked_subcommand!r}, if that has it"
+            raise typer.BadParameter(said, param_hint=f"--{name.removesuffix('_output')}")
 
 
 def _place(text: str | None) -> Place | None:
@@ -153,7 +162,7 @@ def _in_full(execution: PastExecution) -> str:
 
 def _text(value: Any) -> str:
     if isinstance(value, str):
-        return f"\n{value}" if "\n" in value else value
+        return printable(f"\n{value}" if "\n" in value else value)
     if hasattr(value, "astimezone"):
         return value.astimezone().isoformat(sep=" ", timespec="milliseconds")
-    return f"{value:.3f}" if isinstance(value, float) else json.dumps(value, ensure_ascii=False)
+    return f"{value:.3f}" if isinstance(value, float) else as_json(value)

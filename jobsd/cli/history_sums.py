@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from jobsd.cli.instants import WHEN, SinceOption, UntilOption, checked, instant
-from jobsd.cli.output import print_rows
-from jobsd.cli.servers import ConfigOption, JsonOption, ledger
-from jobsd.records import History
+from jobsd.cli.output import as_json, print_rows
+from jobsd.cli.servers import ConfigOption, JsonOption, history_of
 
 if TYPE_CHECKING:
     from jobsd.records import ErrorGroup, Statistics
@@ -38,11 +37,14 @@ def stats(
     *,
     json_output: JsonOption = False,
 ) -> None:
-    """Show how many attempts there were in the last 24 h, how they ended, how long they took and waited."""
+    """Show how many attempts there were in the last 24 h, how they ended, how long they took and waited.
+
+    It counts in whole hours. JSON has a number for every outcome.
+    """
 
     async def found() -> list[Statistics]:
-        async with ledger(config) as pool:
-            return await History(pool).statistics(
+        async with history_of(config) as asked:
+            return await asked.statistics(
                 since=instant(since),
                 until=None if until is None else instant(until),
                 task=task,
@@ -50,9 +52,13 @@ def stats(
                 step="all" if by == "task" else by,
             )
 
-    rows = [_sums(one, by) for one in asyncio.run(found())]
+    sums = asyncio.run(found())
+    if json_output:
+        typer.echo(as_json([asdict(one) for one in sums]))
+        return
     columns = _SUMS if by == "task" else (by, *_SUMS)
-    print_rows(rows, columns=columns, json_output=json_output, empty="no execution is recorded in that time")
+    rows = [_sums(one, by) for one in sums]
+    print_rows(rows, columns=columns, json_output=False, empty="no execution is recorded in that time")
 
 
 def errors(
@@ -66,11 +72,14 @@ def errors(
     """Show failures folded by error and place, those seen last first; --since: seen then or later."""
 
     async def found() -> list[ErrorGroup]:
-        async with ledger(config) as pool:
-            return await History(pool).errors(task=task, since=None if since is None else instant(since), limit=limit)
+        async with history_of(config) as asked:
+            return await asked.errors(task=task, since=None if since is None else instant(since), limit=limit)
 
-    rows = [_group(one) for one in asyncio.run(found())]
-    print_rows(rows, columns=_GROUPS, json_output=json_output, empty="no such failure is recorded")
+    groups = asyncio.run(found())
+    if json_output:
+        typer.echo(as_json([asdict(one) for one in groups]))
+        return
+    print_rows([_group(one) for one in groups], columns=_GROUPS, json_output=False, empty="no such failure is recorded")
 
 
 def _sums(one: Statistics, by: str) -> dict[str, Any]:

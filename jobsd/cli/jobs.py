@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Annotated, Any, Literal
 
 import typer
 
 from jobsd.admin.inspector import Inspector
 from jobsd.cli.enqueue import seconds_of
-from jobsd.cli.output import print_rows
+from jobsd.cli.output import as_json, print_rows, printable
 from jobsd.cli.servers import ConfigOption, JsonOption, redis_jobs, redis_url
 from jobsd.client import Client
 from jobsd.daemon.settings import load_settings
@@ -53,11 +52,11 @@ def show(
 
     facts = asyncio.run(found())
     if json_output:
-        typer.echo(json.dumps(facts, ensure_ascii=False))
+        typer.echo(as_json(facts))
         return
     width = max(map(len, facts))
     for name, value in facts.items():
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        text = printable(value) if isinstance(value, str) else as_json(value)
         separator = "\n" if "\n" in text else ""
         typer.echo(f"{name.replace('_', ' '):<{width}}  {separator}{text}")
 

@@ -57,9 +57,12 @@ def _lines(facts: dict[str, Any], since: datetime) -> list[tuple[str, str]]:
     age_ms, limit = facts["oldest_age_ms"], facts["limit_bytes"]
     oldest = "" if age_ms is None else f", the oldest since {format_duration(timedelta(seconds=age_ms // 1000))}"
     batches = "batch" if facts["entries"] == 1 else "batches"
+    waiting = (
+        f"{format_size(facts['bytes'])} in {facts['entries']:,} {batches}{oldest}" if facts["entries"] else "nothing"
+    )
     claims = "as ever" if facts["claims_percent"] == _ALL else f"slowed to {facts['claims_percent']}%"
     lines = [
-        ("waiting", f"{format_size(facts['bytes'])} in {facts['entries']:,} {batches}{oldest}"),
+        ("waiting", waiting),
         ("limit", f"{format_size(limit)}, of which {facts['bytes'] / limit:.0%} is taken; claims: {claims}"),
         ("ledger", facts["ledger"]),
     ]

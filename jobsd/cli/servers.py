@@ -11,6 +11,7 @@ import typer
 from jobsd.addresses import masked
 from jobsd.daemon.settings import Loaded, load_settings, redis_address
 from jobsd.errors import NotConfiguredError, UnreachableError
+from jobsd.records import History
 from jobsd.records.migrate import ensure_schema
 from jobsd.records.pool import open_pool
 from jobsd.store.connection import AWAY, connect
@@ -74,6 +75,16 @@ async def ledger(config: Path | None, *, migrated: bool = True) -> AsyncGenerato
         yield pool
     finally:
         await pool.close()
+
+
+@asynccontextmanager
+async def history_of(config: Path | None) -> AsyncGenerator[History]:
+    """Open the ledger to ask it. What it cannot be asked, such as a year 20000, is wrong usage."""
+    async with ledger(config) as pool:
+        try:
+            yield History(pool)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from None
 
 
 async def _dev_servers(loaded: Loaded):  # noqa: ANN202 - Servers | None, of a room that may not be installed

@@ -117,7 +117,7 @@ async def host(
         recorder = None
         if database_url is not None:
             if role.first:
-                recorder = await _open_recorder(stack, redis_url, database_url, settings, policies)
+                recorder = await _open_recorder(stack, redis_url, database_url, settings, policies, stop)
             shared["db"] = await open_task_pool(database_url)
             stack.push_async_callback(shared["db"].close)
         elif role.first:
@@ -186,11 +186,11 @@ async def _check_schema(pool: Pool, settings: Settings) -> None:
 
 
 async def _open_recorder(
-    stack: AsyncExitStack, redis_url: str, database_url: str, settings: Settings, policies: Policies
+    stack: AsyncExitStack, redis_url: str, database_url: str, settings: Settings, policies: Policies, stop: Signals
 ) -> Recorder:
     pool = await open_pool(database_url)
     stack.push_async_callback(pool.close)
-    await _check_schema(pool, settings)
+    await stop.unless_stopped(_check_schema(pool, settings))
     redis = connect(redis_url, call_timeout_s=_STREAM_TIMEOUT_S, connections=4)
     stack.push_async_callback(redis.aclose)
     records = settings.records

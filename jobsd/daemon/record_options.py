@@ -17,6 +17,7 @@ from jobsd.store.backlog import percent_of
 NO_VIEWS = "none"
 
 _SHORTEST_KEPT = timedelta(hours=1)  # upkeep comes by once an hour, and what ended just now may still be on its way
+_LEAST_BACKLOG = 1_000
 _SCHEMA = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 _FIELD = re.compile(r"\S(.{0,98}\S)?")
 
@@ -32,10 +33,12 @@ def _backlog(text: str) -> str:
     percent = percent_of(text)
     if percent is None:
         try:
-            parse_size(text)
+            enough = parse_size(text) >= _LEAST_BACKLOG
         except ValueError:
-            msg = f'{text!r} is neither a share of Redis\' memory, such as "25%", nor an amount, such as "512MB"'
-            raise ValueError(msg) from None
+            enough = False
+        if not enough:
+            msg = f'{text!r} is neither a share of Redis\' memory, such as "25%", nor 1kB or more, such as "512MB"'
+            raise ValueError(msg)
     elif not 1 <= percent <= 90:  # noqa: PLR2004 - a share of what must also hold the jobs
         msg = f"{text!r} is not between 1% and 90%"
         raise ValueError(msg)

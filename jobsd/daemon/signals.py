@@ -9,12 +9,13 @@ HUP         run the code that is there now; but where its terminal was closed, t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
 
 class Worker(Protocol):
@@ -46,6 +47,18 @@ class Signals:
                 await self.requested.wait()
         except TimeoutError:
             return
+
+    async def unless_stopped(self, starting: Coroutine[Any, Any, None]) -> None:
+        """Wait for it, but not beyond being told to stop: it is cancelled then."""
+        started, stop = asyncio.ensure_future(starting), asyncio.ensure_future(self.requested.wait())
+        try:
+            await asyncio.wait({started, stop}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stop.cancel()
+            started.cancel()
+        await asyncio.gather(stop, return_exceptions=True)
+        with contextlib.suppress(asyncio.CancelledError):
+            await started
 
     def stop(self) -> None:
         """Do what TERM does."""

@@ -10,21 +10,26 @@ from __future__ import annotations
 import os
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+
+import asyncpg
 
 from jobsd.clock import now_ms, utc_from_ms
-from jobsd.errors import NotConfiguredError
+from jobsd.errors import NotConfiguredError, SchemaError
 from jobsd.execution import OutcomeName
 from jobsd.records.pool import open_pool
 from jobsd.records.queries import query
 from jobsd.records.rows import ErrorGroup, Page, PastExecution, Place, Statistics, execution_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import AsyncGenerator, Mapping, Sequence
 
     from jobsd.records.pool import Pool
 
+Step: TypeAlias = Literal["hour", "day", "all"]
+
 _WAYS = "set JOBSD_DATABASE_URL, or use open_history(url)"
+_FIRST, _LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9998, 1, 1, tzinfo=UTC)
 _DAY, _MICROSECOND = timedelta(days=1), timedelta(microseconds=1)
 _CONDITIONS = "true /* conditions */"
 
@@ -46,7 +51,9 @@ async def open_history(url: str | None = None) -> AsyncGenerator[History]:
 
 
 class History:
-    """Every method raises UnreachableError when Postgres does not answer within 10 s."""
+    """Every method raises UnreachableError when Postgres does not answer within 10 s, and ValueError for what cannot be
+    asked: an outcome that there is not, a text that is none, an instant that no calendar has.
+    """
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -69,8 +76,8 @@ class History:
         """Return the newest executions for which all that is given holds, at most ``limit`` (at least 1).
 
         They started at ``since`` or later and before ``until``. ``after`` is what the page before said is ``more``.
-        Raises ValueError for an outcome that there is not.
         """
+        _check(limit, since, until)
         conditions: dict[str, object] = {
             "job_id = {}": job_id,
             "task = {}": task,
@@ -84,7 +91,7 @@ class History:
         }
         # One row more than asked for tells whether there is a page after this one.
         sql, values = _with_conditions(query("executions_page"), conditions, after, limit + 1)
-        rows = await self._pool.fetch(sql, *values)
+        rows = await self._fetch(sql, *values)
         executions = [execution_of(row) for row in rows[:limit]]
         return Page(executions, _place(executions[-1]) if len(rows) > limit else None)
 
@@ -95,24 +102,44 @@ class History:
         until: datetime | None = None,
         task: str | None = None,
         queue: str | None = None,
-        step: Literal["hour", "day", "all"] = "all",
+        step: Step = "all",
     ) -> list[Statistics]:
         """Return what became of the attempts that started from ``since`` to ``until`` (now), by task and ``step``.
 
         It counts in whole hours, days are those of UTC; "all" is one row a task.
         """
-        since, until = _on(since, "hour"), until or utc_from_ms(now_ms())
+        until = until or utc_from_ms(now_ms())
+        _check(1, since, until)
+        _within_time(since, until)
+        if step not in get_args(Step):
+            msg = f"{step!r} is no step; there are {', '.join(get_args(Step))}"
+            raise ValueError(msg)
+        since = _on(since, "hour")
         days_from, days_to = _on(since - _MICROSECOND, "day") + _DAY, _on(until, "day")
         if step == "hour" or days_from >= days_to:
             days_from = days_to = since
-        rows = await self._pool.fetch(query("statistics"), since, days_from, days_to, until, task, queue, step)
+        rows = await self._fetch(query("statistics"), since, days_from, days_to, until, task, queue, step)
         return [Statistics(**row) for row in rows]
 
     async def errors(
         self, *, task: str | None = None, since: datetime | None = None, limit: int = 50
     ) -> list[ErrorGroup]:
         """Return failures folded by error type and place, those seen last first; with ``since``, seen then or later."""
-        return [ErrorGroup(**row) for row in await self._pool.fetch(query("errors_page"), task, since, limit)]
+        _check(limit, since)
+        return [ErrorGroup(**row) for row in await self._fetch(query("errors_page"), task, since, limit)]
+
+    async def _fetch(self, sql: str, *values: object) -> Sequence[Mapping[str, Any]]:
+        try:
+            return await self._pool.fetch(sql, *values)
+        except asyncpg.DataError as error:
+            raise ValueError(str(error)) from None
+        except (
+            asyncpg.UndefinedTableError,
+            asyncpg.UndefinedColumnError,
+            asyncpg.InsufficientPrivilegeError,
+        ) as error:
+            message = f"the ledger at {self._pool.url} is not of this version, or not for this role: {error}"
+            raise SchemaError(message) from None
 
 
 def _outcome_is(outcome: str | None) -> str:
@@ -128,6 +155,22 @@ def _on(instant: datetime, step: Literal["hour", "day"]) -> datetime:
     """Return the beginning of its hour, or of its day of UTC."""
     hour = instant.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
     return hour if step == "hour" else hour.replace(hour=0)
+
+
+def _check(limit: int, *instants: datetime | None) -> None:
+    if limit < 1:
+        msg = f"limit is {limit}; at least 1"
+        raise ValueError(msg)
+    for instant in instants:
+        if instant is not None and instant.tzinfo is None:
+            msg = f"{instant.isoformat()} has no zone; say datetime(…, tzinfo=UTC)"
+            raise ValueError(msg)
+
+
+def _within_time(since: datetime, until: datetime) -> None:
+    if not _FIRST <= since <= _LAST or not _FIRST <= until <= _LAST:
+        msg = f"there are statistics from {_FIRST:%Y} to {_LAST:%Y} only"
+        raise ValueError(msg)
 
 
 def _with_conditions(

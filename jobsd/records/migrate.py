@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import asyncpg
 
 from jobsd.errors import SchemaError
 from jobsd.events import Event
@@ -20,6 +23,7 @@ MigrateMode: TypeAlias = Literal["auto", "manual"]
 
 # A migration may rewrite a large table, or wait for the process that does.
 _TIMEOUT_S = 3600.0
+_AGAIN_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +54,33 @@ def known() -> tuple[Migration, ...]:
 
 async def pending(pool: Pool) -> list[Migration]:
     """Return what ``migrate`` would apply. SchemaError: the schema is newer than this jobsd, or not its own."""
-    async with pool.connection() as connection:
-        return await _pending(connection)
+    try:
+        async with pool.connection() as connection:
+            return await _pending(connection)
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise await _without_rights(pool, error) from None
 
 
 async def migrate(pool: Pool) -> list[Migration]:
     """Apply what is pending, and return it. Safe in any number of processes at once."""
     applied: list[Migration] = []
-    while migration := await _apply_next(pool):
+    waits = False
+    while True:
+        try:
+            migration = await _apply_next(pool)
+        except asyncpg.LockNotAvailableError:
+            # Whoever waits for a table makes all others wait behind it, so we come again instead.
+            if not waits:
+                log.warning(Event.MIGRATION_WAITING, cause="somebody is reading what it is to change; trying again")
+            waits = True
+            await asyncio.sleep(_AGAIN_S)
+            continue
+        except asyncpg.InsufficientPrivilegeError as error:
+            raise await _without_rights(pool, error) from None
+        if migration is None:
+            return applied
         log.info(Event.MIGRATION_APPLIED, migration=str(migration))
         applied.append(migration)
-    return applied
 
 
 async def ensure_schema(pool: Pool, mode: MigrateMode) -> None:
@@ -71,6 +91,11 @@ async def ensure_schema(pool: Pool, mode: MigrateMode) -> None:
         names = ", ".join(map(str, missing))
         message = f"the ledger's schema at {pool.url} lacks {names}; run `jobsd migrate`"
         raise SchemaError(message)
+
+
+async def _without_rights(pool: Pool, error: Exception) -> SchemaError:
+    remedy = await pool.fetchval(query("rights"))
+    return SchemaError(f"{error}; {remedy}")
 
 
 async def _apply_next(pool: Pool) -> Migration | None:
@@ -84,6 +109,7 @@ async def _apply_next(pool: Pool) -> Migration | None:
         if not (left := await _pending(connection)):
             return None
         migration = left[0]
+        await connection.execute(query("give_up_on_locks"))
         await connection.execute(migration.sql, timeout=_TIMEOUT_S)
         await connection.execute(query("note_migration"), migration.version, migration.name, migration.checksum)
         return migration

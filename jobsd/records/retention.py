@@ -72,12 +72,16 @@ class Retention:
                     if not sweep.ended:
                         self._come_to[outcome] = before
             await sweep.rejected(_before(now, self._rejected))
-            await sweep.summaries(self.over(now))
+            await sweep.summaries(self._months_over(now))
         except _ElsewhereError:
             return "elsewhere"
         finally:
             sweep.tell()
         return "some" if sweep.ended else "all"
+
+    def _months_over(self, now: datetime) -> datetime:
+        """Return the instant before which whole months are over: statistics go when the rows do that they are of."""
+        return self.over(now).astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
     async def _months(self, pool: Pool, now: datetime) -> list[tuple[datetime, datetime]]:
         """Return, of each month that is not to be dropped, its first instant and that of the next."""

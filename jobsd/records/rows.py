@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 from jobsd.records.cleaning import loads
 
+_MOST_ROWS = 2**63
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PastExecution:
@@ -60,7 +62,7 @@ class Place(NamedTuple):
             place = cls(datetime.fromisoformat(started_at), int(number))
         except ValueError:
             place = None
-        if place is None or place.started_at.tzinfo is None:
+        if place is None or place.started_at.tzinfo is None or not 0 <= place.id < _MOST_ROWS:
             msg = f"{text!r} is no place in the history: give what the page before has printed"
             raise ValueError(msg)
         return place
@@ -78,9 +80,9 @@ class Statistics:
     """Attempts of a task that started in an hour, a day, or all the time asked for, from ``at`` on.
 
     ``runs`` are all of them, ``failures`` those that failed or timed out; ``retries`` led to another try and
-    ``archived`` were the job's last, whatever their outcome. Lengths in seconds are at most 5 % off, being counted in
-    buckets (DDSketch: Masson, Rim, Lee, VLDB 2019); those of attempts come from the ones that ended by themselves, and
-    are None where there are none. ``wait`` is from the time at which an attempt was due until it started.
+    ``archived`` put the job away, those that were lost not among them. Lengths in seconds are at most 5 % off, being
+    counted in buckets (DDSketch: Masson, Rim, Lee, VLDB 2019); those of attempts come from the ones that ended by
+    themselves, and are None where there are none. ``wait`` is from when an attempt was due until it started.
     """
 
     task: str

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from jobsd.clock import monotonic
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from jobsd.store.record_stream import Entry, RecordStream
 
 BATCH_ROWS = 1_000  # more are hardly faster, and hold up the jobs that share the loop: about 10 ms a thousand
@@ -19,6 +21,23 @@ SILENT_MS = 20_000  # twice as long as one write may take; taking over too early
 # Nobody knows the size of entries before they are read: begin small, double while that is too little.
 _FEWEST = 4
 _MOST = 256
+
+
+def portions(entries: Iterable[Entry], rows: int) -> Iterator[tuple[list[tuple[bytes, bytes]], list[bytes]]]:
+    """Yield records, at most ``rows`` and some 8 MiB of them, and the ids of the entries that they complete."""
+    portion: list[tuple[bytes, bytes]] = []
+    whole: list[bytes] = []
+    size = 0
+    for entry in entries:
+        for record in entry.records:
+            length = len(record[1])
+            if portion and (len(portion) >= rows or size + length > BATCH_BYTES):
+                yield portion, whole
+                portion, whole, size = [], [], 0
+            portion.append(record)
+            size += length
+        whole.append(entry.id)
+    yield portion, whole
 
 
 class Intake:

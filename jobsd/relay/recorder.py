@@ -18,7 +18,7 @@ from jobsd.records.views import provide_views
 from jobsd.records.writing import reject
 from jobsd.redaction import Policies
 from jobsd.relay.carrying import write
-from jobsd.relay.intake import BATCH_BYTES, BATCH_ROWS, Intake
+from jobsd.relay.intake import BATCH_ROWS, Intake, portions
 from jobsd.service import Service, backoff_s
 from jobsd.store.connection import AWAY
 
@@ -116,28 +116,15 @@ class Recorder(Service):
     async def _carry(self, entries: Sequence[Entry]) -> None:
         """Write, then settle: what is settled is committed.
 
-        Jobs share the loop, so no more is prepared in one go than is written next.
+        Jobs share the loop, so no more is prepared in one go than is written next. Each portion is settled by itself:
+        a Postgres that is too slow for the next one has taken this one for good.
         """
-        rejected: list[Rejected] = []
-        portion: list[tuple[bytes, bytes]] = []
-        size = 0
-        for record in (record for entry in entries for record in entry.records):
-            length = len(record[1])
-            if portion and (len(portion) >= self._portion or size + length > BATCH_BYTES):
-                rejected += await self._write(portion)
-                portion, size = [], 0
-            portion.append(record)
-            size += length
-        rejected += await self._write(portion)
-        await self._reject(rejected)
-        await self._stream.settle([entry.id for entry in entries])
+        for portion, whole in portions(entries, self._portion):
+            written = await write(self._pool, portion, self._policies)
+            self.recorded += written.rows
+            await self._reject(written.rejected)
+            await self._stream.settle(whole)
         self.lag_ms = max(0, now_ms() - entries[0].added_at) if entries else 0
-
-    async def _write(self, portion: Sequence[tuple[bytes, bytes]]) -> list[Rejected]:
-        written = await write(self._pool, portion, self._policies)
-        self.recorded += written.rows
-        self._portion = min(BATCH_ROWS, self._portion * 2)
-        return written.rejected
 
     async def _reject(self, rejected: Sequence[Rejected]) -> None:
         if rejected:
@@ -160,6 +147,7 @@ class Recorder(Service):
 
     def _reached_postgres(self) -> None:
         """A server that answers and takes no writes has not been reached."""
+        self._portion = min(BATCH_ROWS, self._portion * 2)
         if self._missed:
             log.info(Event.POSTGRES_CONNECTED, url=self._pool.url)
             self._missed = 0

@@ -6,6 +6,8 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+from redis.exceptions import NoPermissionError
+
 from jobsd.job import JobState
 from jobsd.store.backlog import EVERY_NODE, Backlog
 from jobsd.store.keys import (
@@ -241,8 +243,11 @@ class Looks:
         return await self._redis.memory_usage(records_key(self._shard), samples=EVERY_NODE) or 0
 
     async def maxmemory(self) -> int:
-        """Return the server's own limit in bytes, 0 for none."""
-        return int((await self._redis.info("memory"))["maxmemory"])
+        """Return the server's own limit in bytes, 0 for none, and where this user may not ask."""
+        try:
+            return int((await self._redis.info("memory"))["maxmemory"])
+        except NoPermissionError:
+            return 0
 
     def _base(self, queue: str) -> str:
         return base_key(queue, self._shard)

@@ -66,8 +66,8 @@ async def test_what_has_no_json_form_is_withheld_where_its_text_mentions_a_secre
     assert "its text mentions what is not shown" in str(run.args)
 
 
-async def test_of_a_function_that_nobody_registered_arguments_by_position_are_left_out(office) -> None:
+async def test_of_a_function_that_nobody_registered_arguments_are_left_out(office) -> None:
     await office.jobs.enqueue_job("unheard:of", "hunter2", n=1)
     (run,) = await told_of(office, login)
-    withheld = {"withheld": "given by position, and who wrote this record does not know the task"}
-    assert run.args == {"args": [withheld], "kwargs": {"n": 1}}
+    withheld = {"withheld": "who wrote this record does not know the task, nor which fields it hides"}
+    assert run.args == {"args": [withheld], "kwargs": withheld}

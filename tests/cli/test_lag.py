@@ -66,7 +66,7 @@ def test_what_came_into_the_ledger_is_told(monkeypatch, database_url) -> None:
     asyncio.run(filled())
     monkeypatch.setenv("JOBSD_DATABASE_URL", database_url)
     lines = told().splitlines()
-    assert lines[0] == "waiting    0 B in 0 batches"
+    assert lines[0] == "waiting    nothing"
     assert lines[1] == "limit      1.0 MB, of which 0% is taken; claims: as ever"
     assert lines[2] == "ledger     answers"
     assert lines[3].startswith("recorded   1 executions that started since ")

@@ -56,7 +56,7 @@ async def test_a_task_that_raises_to_steer_gets_what_the_comments_say(session):
     async with asyncio.timeout(PATIENCE_S):
         while True:
             answer = await asyncio.to_thread(session.run, ["-m", "jobsd", "history", "--json"])
-            runs = {run["job_id"]: (run["outcome"], run["transition"]) for run in json.loads(answer)}
+            runs = {run["job_id"]: (run["outcome"], run["transition"]) for run in json.loads(answer)["executions"]}
             if runs.keys() >= set(ids.values()):
                 break
     assert {said: runs[job_id] for said, job_id in ids.items()} == expected

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from jobsd.errors import NotConfiguredError, UnreachableError
+from jobsd.errors import NotConfiguredError, SchemaError, UnreachableError
 from jobsd.records import History, Place, open_history
 from jobsd.records.writing import write, write_as_sent
 from tests.records.ledger import NOON, NOON_MS, a_ledger, a_record
@@ -97,6 +97,24 @@ async def test_the_environment_says_where_the_ledger_is(database_url, monkeypatc
     monkeypatch.setenv("DATABASE_URL", database_url)
     async with open_history() as history:
         assert len((await history.executions()).executions) == 1
+
+
+async def test_what_cannot_be_asked_is_said_before_postgres_is_asked():
+    noon = datetime(2026, 11, 22, 12)  # noqa: DTZ001 - that is what is wrong with it
+    async with open_history("postgresql://nowhere.invalid/x") as history:
+        with pytest.raises(ValueError, match="limit is 0; at least 1"):
+            await history.executions(limit=0)
+        for asked in (history.executions(since=noon), history.statistics(since=noon), history.errors(since=noon)):
+            with pytest.raises(ValueError, match="2026-11-22T12:00:00 has no zone"):
+                await asked
+        with pytest.raises(ValueError, match="'week' is no step; there are hour, day, all"):
+            await history.statistics(since=NOON, step="week")
+
+
+async def test_a_database_without_the_ledger_names_the_command(database_url):
+    async with open_history(database_url) as history:
+        with pytest.raises(SchemaError, match="is not of this version, or not for this role: relation"):
+            await history.executions()
 
 
 async def test_a_ledger_out_of_reach_is_one_error(tmp_path):

@@ -9,9 +9,12 @@ import pytest
 
 from jobsd.errors import SchemaError
 from jobsd.events import Event
+from jobsd.records import migrate as migrate_module
 from jobsd.records.migrate import ensure_schema, known, migrate, pending
 from jobsd.records.pool import open_pool
 from tests.records.ledger import a_ledger
+from tests.relay.conveyor import a_pool
+from tests.waiting import until
 
 MIGRATE = """
 import asyncio, sys
@@ -63,6 +66,33 @@ async def test_processes_that_migrate_at_once_apply_each_migration_once(database
     answers = await asyncio.gather(*(asyncio.to_thread(process.communicate, timeout=60) for process in running))
     assert [process.returncode for process in running] == [0, 0, 0, 0]
     assert sum(int(out) for out, _ in answers) == len(known())
+
+
+async def test_a_migration_waits_for_a_reader_and_makes_nobody_wait_behind_it(database_url, caplog, monkeypatch):
+    monkeypatch.setattr(migrate_module, "_AGAIN_S", 0.01)
+    async with a_pool(database_url) as pool, a_pool(database_url) as reading:
+        with monkeypatch.context() as old:
+            old.setattr(migrate_module, "known", lambda: known()[:1])
+            await migrate(pool)
+        async with reading.transaction() as reader:
+            await reader.fetchval("SELECT count(*) FROM jobsd.executions")
+            migrating = asyncio.create_task(migrate(pool))
+            await until(lambda: "migration.waiting" in caplog.messages)
+            async with asyncio.timeout(5):  # it is not queued for behind the reader
+                await reading.fetchval("SELECT count(*) FROM jobsd.executions")
+        assert await migrating == list(known()[1:])
+    assert caplog.messages.count("migration.waiting") == 1
+
+
+async def test_a_role_that_may_not_make_the_schema_is_told_what_an_administrator_types(database_url):
+    async with a_pool(database_url) as pool:
+        await pool.execute("CREATE ROLE guest LOGIN")
+        try:
+            async with a_pool(database_url.replace("jobsd@", "guest@", 1)) as guest:
+                with pytest.raises(SchemaError, match=r"GRANT CREATE ON DATABASE test_\d+ TO guest, or"):
+                    await migrate(guest)
+        finally:
+            await pool.execute("DROP ROLE guest")
 
 
 async def test_a_missing_schema_names_the_command_where_migrating_is_by_hand(database_url):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobsd.events import Event
+from jobsd.records import History
 from jobsd.records import retention as retention_module
 from jobsd.records.folding import fold
 from jobsd.records.partitions import drop_partitions, ensure_partitions
@@ -261,6 +262,21 @@ async def test_statistics_and_failures_that_are_alike_go_with_the_executions_kep
         assert await Retention(WEEK, {"failed": 9 * WEEK}).sweep(pool, NOW, at_once) == "all"
         assert await pool.fetchval("SELECT count(*) FROM jobsd.statistics") == sums // 2
         assert await pool.fetchval("SELECT array_agg(fingerprint) FROM jobsd.errors") == ["8"]
+
+
+async def test_statistics_are_there_as_long_as_the_rows_that_they_are_of(database_url):
+    """What is kept longest goes by months; sums of days, of hours and of all must not go before."""
+    edge = NOW - 9 * WEEK  # in January
+    async with a_ledger(database_url) as pool:
+        await ensure_partitions(pool, JANUARY)
+        started = [ms(edge) + hour * 3_600_000 for hour in (-100, -5, 5, 100)]
+        await write(pool, [a_record(job_id=f"{at}", started_at=at) for at in started])
+        await fold(pool)
+        assert await Retention(9 * WEEK, {}).sweep(pool, NOW, at_once) == "all"
+        assert len(await rows(pool)) == 4
+        for step in ("hour", "day", "all"):
+            found = await History(pool).statistics(since=DECEMBER, until=NOW, step=step)
+            assert sum(one.runs for one in found) == 4, step
 
 
 async def test_a_clock_that_is_ahead_costs_nothing(database_url, monkeypatch):

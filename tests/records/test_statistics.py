@@ -9,8 +9,11 @@ import pytest
 
 from jobsd.records import History
 from jobsd.records.folding import MOST, fold, forget
+from jobsd.records.inserting import as_json
+from jobsd.records.queries import query
 from jobsd.records.writing import write
 from tests.records.ledger import NOON, NOON_MS, a_ledger, a_record
+from tests.waiting import until
 
 HOUR_MS = 3_600_000
 HOUR = timedelta(hours=1)
@@ -109,6 +112,20 @@ async def test_a_run_that_was_taken_for_lost_is_counted_once(database_url):
             await fold(pool)
 
 
+async def test_a_better_outcome_that_began_to_be_written_before_the_loss_was_is_counted_once(database_url):
+    """Its statement waits for another's row, and is then the older of the two by the clock."""
+    async with a_ledger(database_url) as pool, a_ledger(database_url) as other:
+        waits = [a_record(job_id="a"), a_record(job_id="z")]
+        async with other.transaction() as connection:
+            await connection.execute(query("insert_executions"), [as_json(waits[0].execution).decode()])
+            better = asyncio.create_task(write(pool, waits))
+            await until(lambda: pool.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"))
+            await write(pool, [a_record(job_id="z", outcome="lost", transition="requeued")])
+        await better
+        [found] = await History(pool).statistics(since=NOON)
+    assert (found.runs, found.succeeded, found.lost) == (2, 2, 0)
+
+
 async def test_a_record_that_comes_twice_is_counted_once(database_url):
     async with a_ledger(database_url) as pool:
         assert (await write(pool, [a_record()])).rows == 1
@@ -204,6 +221,9 @@ async def test_failures_that_are_alike_are_one_group_with_its_first_and_its_last
             assert await history.errors(task="other") == []
             assert len(await history.errors(limit=1)) == 1
             await fold(pool)
+        await write(pool, [a_record(job_id="old", fingerprint="one", message="old", started_at=NOON_MS - 9, **failed)])
+        one, _ = await history.errors()
+        assert (one.job_id, one.message, one.failures) == ("b", "last", 3)
 
 
 async def test_old_hours_and_failures_are_forgotten(database_url):

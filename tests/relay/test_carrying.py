@@ -10,7 +10,7 @@ from pydantic_core import from_json, to_json
 
 from jobsd.records.folding import fold
 from jobsd.relay import carrying
-from jobsd.relay.recorder import BATCH_BYTES
+from jobsd.relay.intake import BATCH_BYTES
 from tests.records.ledger import USUAL, a_ledger, rows
 from tests.relay.conveyor import a_lost_value, a_value
 

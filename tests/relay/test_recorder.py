@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobsd.errors import SchemaError
+from jobsd.errors import SchemaError, UnreachableError
 from jobsd.events import Event
+from jobsd.relay import intake
 from jobsd.relay import recorder as recorder_module
 from jobsd.relay.recorder import Recorder
 from tests.relay.conveyor import KEY, a_belt, a_gate, a_lost_value, a_pool, a_value, values
@@ -321,8 +322,29 @@ async def test_large_records_are_written_in_portions(redis_url, database_url, po
             await belt.put({f"{n}-{k}": a_value(job_id=f"{n}-{k}", message=big) for k in range(5)})
         assert await recorder.drain(60) is True
         assert len(await belt.recorded()) == 50
-    assert max(sum(len(value) for _, value in portion) for portion in portions) <= recorder_module.BATCH_BYTES
+    assert max(sum(len(value) for _, value in portion) for portion in portions) <= intake.BATCH_BYTES
     assert len(portions) > 2
+
+
+async def test_a_postgres_that_takes_only_small_portions_in_time_gets_everything(redis_url, database_url, monkeypatch):
+    most, write, sizes = 100, recorder_module.write, []
+
+    async def slow(pool, records, policies):
+        sizes.append(len(records))
+        if len(records) > most:
+            raise UnreachableError(server="Postgres", url="", cause="no answer in time")
+        return await write(pool, records, policies)
+
+    monkeypatch.setattr(recorder_module, "write", slow)
+    async with a_belt(redis_url, database_url) as belt:
+        recorder = belt.recorder()
+        await recorder.tick()
+        for entry in range(4):
+            await belt.put(values(*(f"{entry}-{n:03}" for n in range(250))))
+        for _ in range(60):  # each tick writes something, or makes the portions smaller
+            await recorder.tick()
+        assert (await belt.left(), len(await belt.recorded())) == (0, 1000)
+    assert max(sizes) > most
 
 
 async def test_an_insert_that_takes_too_long_is_tried_again_in_smaller_portions(

@@ -16,11 +16,14 @@ WITH changes AS (
     UNION
     SELECT errors.* FROM jobsd.errors JOIN changes USING (task, fingerprint)
 )
-SELECT task, fingerprint, coalesce(changes.error_type, known.error_type) AS error_type,
+SELECT task, fingerprint, coalesce(known.error_type, changes.error_type) AS error_type,
     (coalesce(known.failures, 0) + coalesce(changes.failures, 0))::bigint AS failures,
     least(known.first_seen_at, changes.first_seen_at) AS first_seen_at,
     greatest(known.last_seen_at, changes.last_seen_at) AS last_seen_at,
-    coalesce(changes.job_id, known.job_id) AS job_id, coalesce(changes.message, known.message) AS message
+    CASE WHEN known.last_seen_at > changes.last_seen_at THEN known.job_id
+         ELSE coalesce(changes.job_id, known.job_id) END AS job_id,
+    CASE WHEN known.last_seen_at > changes.last_seen_at OR changes.job_id IS NULL THEN known.message
+         ELSE changes.message END AS message
 FROM known FULL JOIN changes USING (task, fingerprint)
 WHERE $2::timestamptz IS NULL OR greatest(known.last_seen_at, changes.last_seen_at) >= $2
 ORDER BY greatest(known.last_seen_at, changes.last_seen_at) DESC, task, fingerprint

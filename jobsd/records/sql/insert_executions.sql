@@ -51,14 +51,15 @@ WITH written AS (
         args = excluded.args, result_data = excluded.result_data,
         schedule_id = excluded.schedule_id, batch_id = excluded.batch_id, trace_id = excluded.trace_id,
         fingerprint = excluded.fingerprint, altered = excluded.altered,
-        updated_at = now()
+        -- In any case later than it was made: also by a statement that began earlier, and by a clock that went back.
+        updated_at = greatest(now(), kept.created_at + interval '1 microsecond')
     WHERE kept.outcome = 'lost' AND excluded.outcome <> 'lost'
     RETURNING task, queue, outcome, transition, started_at, scheduled_for, duration_seconds::float8 AS seconds, worker,
         fingerprint, error_type, message, job_id, updated_at > created_at AS was_lost
 ), measured AS (
     SELECT
         task, queue, outcome, transition, was_lost, seconds,
-        date_trunc('hour', started_at, 'UTC') AS at,
+        date_bin('1 hour', started_at, 'epoch') AS at,
         CASE WHEN outcome IN ('succeeded', 'failed', 'timed_out', 'snoozed', 'dropped')
             THEN jobsd.bucket(seconds) END AS duration,
         CASE WHEN NOT was_lost AND worker <> '' AND outcome <> 'expired'
@@ -78,7 +79,7 @@ WITH written AS (
         count(*) FILTER (WHERE outcome = 'lost') - count(*) FILTER (WHERE was_lost) AS lost,
         count(*) FILTER (WHERE outcome = 'expired') AS expired,
         count(*) FILTER (WHERE transition = 'retry') AS retries,
-        count(*) FILTER (WHERE transition = 'archived') AS archived,
+        count(*) FILTER (WHERE transition = 'archived' AND outcome <> 'lost') AS archived,
         coalesce(sum((seconds * 1000)::bigint) FILTER (WHERE duration IS NOT NULL), 0) AS duration_ms
     FROM measured GROUP BY at, task, queue
 ), durations AS (

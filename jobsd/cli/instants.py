@@ -38,7 +38,8 @@ def instant(text: str) -> datetime:
     except ValueError:
         pass
     try:
-        return datetime.fromisoformat(text).astimezone()
+        found = datetime.fromisoformat(text)
+        return found if found.tzinfo is not None else found.astimezone()
     except (ValueError, OverflowError):
         msg = f'{text!r} is neither how long ago, such as "24h", nor a date and time, such as "2026-11-22T10:00"'
         raise ValueError(msg) from None

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 Step: TypeAlias = Literal["hour", "day", "all"]
 
 _WAYS = "set JOBSD_DATABASE_URL, or use open_history(url)"
-_FIRST, _LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9998, 1, 1, tzinfo=UTC)
+_FIRST, _LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)
 _DAY, _MICROSECOND = timedelta(days=1), timedelta(microseconds=1)
 _CONDITIONS = "true /* conditions */"
 
@@ -52,7 +52,7 @@ async def open_history(url: str | None = None) -> AsyncGenerator[History]:
 
 class History:
     """Every method raises UnreachableError when Postgres does not answer within 10 s, and ValueError for what cannot be
-    asked: an outcome that there is not, a text that is none, an instant that no calendar has.
+    asked: an outcome that there is not, a text that is none, an instant without a zone.
     """
 
     def __init__(self, pool: Pool) -> None:
@@ -110,10 +110,12 @@ class History:
         """
         until = until or utc_from_ms(now_ms())
         _check(1, since, until)
-        _within_time(since, until)
+        since, until = max(since, _FIRST), min(until, _LAST)
         if step not in get_args(Step):
             msg = f"{step!r} is no step; there are {', '.join(get_args(Step))}"
             raise ValueError(msg)
+        if since >= until:
+            return []
         since = _on(since, "hour")
         days_from, days_to = _on(since - _MICROSECOND, "day") + _DAY, _on(until, "day")
         if step == "hour" or days_from >= days_to:
@@ -165,12 +167,6 @@ def _check(limit: int, *instants: datetime | None) -> None:
         if instant is not None and instant.tzinfo is None:
             msg = f"{instant.isoformat()} has no zone; say datetime(…, tzinfo=UTC)"
             raise ValueError(msg)
-
-
-def _within_time(since: datetime, until: datetime) -> None:
-    if not _FIRST <= since <= _LAST or not _FIRST <= until <= _LAST:
-        msg = f"there are statistics from {_FIRST:%Y} to {_LAST:%Y} only"
-        raise ValueError(msg)
 
 
 def _with_conditions(

@@ -51,8 +51,9 @@ async def open_history(url: str | None = None) -> AsyncGenerator[History]:
 
 
 class History:
-    """Every method raises UnreachableError when Postgres does not answer within 10 s, and ValueError for what cannot be
-    asked: an outcome that there is not, a text that is none, an instant without a zone.
+    """Every method raises UnreachableError when Postgres does not answer within 10 s, SchemaError where the tables are
+    not there or not for this role, and ValueError for what cannot be asked: an outcome that there is not, a text that
+    is none, an instant without a zone.
     """
 
     def __init__(self, pool: Pool) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobsd.embedded import launch
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -25,7 +26,6 @@ _CHECKOUT = _HERE.parents[1]
 _OTHERS_SETTINGS = ("JOBSD_", "REDIS_", "DATABASE_")
 _START_WITHIN_S = 60.0
 _STOP_WITHIN_S = 40.0
-_LOOK_EVERY_S = 0.02
 _TAIL_LINES = 20
 
 # A job of these runs may lose its worker several times and is not to be blamed for it.
@@ -54,11 +54,11 @@ class Daemon:
         self._log = log
 
     async def started(self) -> None:
-        async with asyncio.timeout(_START_WITHIN_S):
-            while not self.count("daemon.started"):
-                if self._process.returncode is not None:
-                    raise AssertionError(f"a daemon ended with exit code {self._process.returncode}:\n{self.tail()}")
-                await asyncio.sleep(_LOOK_EVERY_S)
+        await until(
+            lambda: self.count("daemon.started") or self._process.returncode is not None, patience_s=_START_WITHIN_S
+        )
+        if not self.count("daemon.started"):
+            raise AssertionError(f"a daemon ended with exit code {self._process.returncode}:\n{self.tail()}")
 
     async def kill(self) -> None:
         if self._process.returncode is not None:

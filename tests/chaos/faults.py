@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from jobsd.store.connection import connect
 from tests.chaos.calls import ended
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from tests.chaos.ground import Ground
 
 _FIRST, _LAST = 0.03, 0.93  # of the jobs have ended: what fails last is to be felt, too
-_LOOK_EVERY_S = 0.02
+_STUCK_AFTER_S = 600.0
 
 
 class Plan(NamedTuple):
@@ -73,8 +74,10 @@ class Faults:
         return random.Random(f"{self._seed} {what}")
 
     async def _reached(self, part: float, jobs: int) -> None:
-        while await ended(self._ground.redis) < part * jobs:
-            await asyncio.sleep(_LOOK_EVERY_S)
+        async def there() -> bool:
+            return await ended(self._ground.redis) >= part * jobs
+
+        await until(there, patience_s=_STUCK_AFTER_S)
 
     async def _replace(self, jobs: int) -> None:
         dice, plan = self._dice("daemons"), self._plan

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 import signal
@@ -16,13 +15,12 @@ from jobsd.embedded.places import Places
 from jobsd.embedded.processes import exists, pid_in
 from jobsd.records.pool import Pool, open_pool
 from jobsd.store.connection import connect
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from redis.asyncio import Redis
-
-_LOOK_EVERY_S = 0.01
 
 
 class Postgres:
@@ -45,8 +43,7 @@ class Postgres:
         assert pid is not None
         os.kill(pid, signal.SIGQUIT)
         await self.stop()  # who watches over it would start it at once
-        while exists(pid):
-            await asyncio.sleep(_LOOK_EVERY_S)
+        await until(lambda: not exists(pid))
 
 
 class Ground:

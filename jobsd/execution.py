@@ -14,6 +14,9 @@ OutcomeName: TypeAlias = Literal[
 ]
 """How a run ended, as the ledger says it."""
 
+LEDGER_LIMIT = 64 * 1024
+"""Bytes of JSON of arguments, or of a result, that the ledger keeps whole."""
+
 LOST_MARK, CANCELLED_MARK = "lost", "cancelled"
 UNTOLD_MARKS = LOST_MARK, CANCELLED_MARK
 """The first element of such an array: the outcome. No job id is followed by fewer fields."""

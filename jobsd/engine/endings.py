@@ -9,6 +9,7 @@ from pydantic_core import PydanticSerializationError, to_json
 from jobsd.engine.decide import timed_out_message
 from jobsd.engine.texts import MESSAGE_LIMIT, REPR_LIMIT, capped, encodable, repr_of
 from jobsd.events import Event
+from jobsd.execution import LEDGER_LIMIT
 from jobsd.fingerprint import fingerprint
 from jobsd.headers import trace_id_of
 from jobsd.logger import log
@@ -52,7 +53,6 @@ if TYPE_CHECKING:
     from jobsd.store.codec import Codec, Payload
 
 RESULT_LIMIT = 256 * 1024
-LEDGER_LIMIT = 64 * 1024
 _FAILURES = frozenset({"failed", "timed_out"})
 _SHORT = frozenset({int, float, bool})
 _FAILED_RESULT_MS = 3_600_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, cast
 
-from jobsd.execution import UNTOLD_MARKS, Execution, UntoldRun
+from jobsd.execution import LEDGER_LIMIT, UNTOLD_MARKS, Execution, UntoldRun
 from jobsd.headers import trace_id_of
 from jobsd.records.cleaning import loads
 from jobsd.records.writing import Record, Rejected
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from jobsd.redaction import Policies, RecordPolicy
 
 UNKNOWN_TASK = "<unknown>"
-LEDGER_LIMIT = 64 * 1024
 
 _HEAD = 1024
 _FIELDS = len(Execution._fields) - 1  # the last one does not travel

@@ -44,12 +44,12 @@ layers: setup  ## import contracts between the floors
 check: lint types layers  ## what CI checks before the tests, in its order
 
 test: setup  ## the test suite, on a real Valkey and a real Postgres
-	@$(BIN)/pytest
+	@$(BIN)/pytest -n 2 --dist worksteal
 
 mutants: setup  ## every fault that the model-based test is to see, also those that it seldom meets
 	@JOBSD_MODEL_MUTANTS=all $(BIN)/pytest tests/model/test_mutants.py
 
-chaos: setup  ## the long runs with faults, in a quarter of an hour
+chaos: setup  ## the long runs with faults, in twenty minutes
 	@$(BIN)/python -m tests.chaos
 
 bench: setup  ## how fast it is beside arq, in one run of some minutes

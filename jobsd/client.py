@@ -19,10 +19,12 @@ from jobsd.headers import collect
 from jobsd.hooks import enqueue_hooks, enqueue_through
 from jobsd.job import NO_OPTIONS, OPTION_NAMES, QUEUE_ALLOWED, JobOptions, JobRequest, is_queue_name
 from jobsd.limits_text import Limits, limits_of
+from jobsd.records.callers import check_connection, put
 from jobsd.sending import MOST_BYTES, MOST_JOBS, Sending
 from jobsd.store.codec import PAYLOAD_LIMIT_BYTES, encode_payload, unserializable
-from jobsd.store.ids import incarnation_of, new_id
+from jobsd.store.ids import incarnation_of, new_id, outbox_incarnation_of
 from jobsd.store.jobs import NewJob
+from jobsd.store.outbox import as_rows, incarnation_in
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Sequence
@@ -36,10 +38,13 @@ if TYPE_CHECKING:
 class JobRef(Generic[R_co]):
     """What ``enqueue`` returns: the job's id, and the way to its state and result."""
 
-    __slots__ = ("_client", "duplicate", "id", "queue")
+    __slots__ = ("_client", "_incarnation", "duplicate", "id", "queue")
 
-    def __init__(self, client: Client, job_id: str, queue: str, *, duplicate: bool = False) -> None:
+    def __init__(
+        self, client: Client, job_id: str, queue: str, *, duplicate: bool = False, incarnation: str | None = None
+    ) -> None:
         self._client = client
+        self._incarnation = incarnation  # of a job of the outbox; '' where it is another's
         self.id = job_id
         self.queue = queue
         self.duplicate = duplicate
@@ -61,8 +66,9 @@ class JobRef(Generic[R_co]):
 
         Raises JobFailedError if it ended in the archive (JobCancelledError if somebody cancelled it),
         JobNotFoundError if no trace of it is left, TimeoutError after ``timeout`` (seconds, or "5s"), UnreachableError.
+        A job that was enqueued in a transaction may take 10 s to come: JobNotFoundError then means that it did not.
         """
-        return await self._client.following().result(self.queue, self.id, timeout)
+        return await self._client.following().result(self.queue, self.id, timeout, self._incarnation)
 
     async def cancel(self, timeout: Timeout = 10.0) -> CancelState:  # noqa: ASYNC109 - as in result
         """Let the job run no more, and return what came of it.
@@ -133,7 +139,8 @@ class Client:
                 if len(chunk) == MOST_JOBS or size > MOST_BYTES:
                     references += await under_way if under_way else []
                     under_way = asyncio.create_task(self._store_chunk(chunk))
-                    await asyncio.sleep(0)  # it is sent, and stored while the next jobs are made
+                    # It is sent, and stored while the next jobs are made; a connection does one thing at a time.
+                    await (asyncio.sleep(0) if job.conn is None else asyncio.wait([under_way]))
                     chunk, size = [], 0
             references += await under_way if under_way else []
             under_way = None
@@ -168,6 +175,8 @@ class Client:
         job = self._encode(request)
         if captor is not None and (taken := captor.take([job])) is not None:
             return taken[0]
+        if job.conn is not None:
+            return (await self._put_in_outbox([job]))[0]
         self._own_loop()
         return self._reference(job, await self._sending.store(job))
 
@@ -179,6 +188,10 @@ class Client:
         if not is_queue_name(request.queue):
             raise InvalidOptionError(option="queue", given=request.queue, allowed=QUEUE_ALLOWED)
         fresh = new_id()
+        incarnation = incarnation_of(fresh)
+        if options.conn is not None:
+            check_connection(options.conn)
+            incarnation = outbox_incarnation_of(fresh)
         when = options.when()
         limits, joins = "", False
         if options.limited:
@@ -186,7 +199,7 @@ class Client:
             when = f"{when} {rule}"
             joins = options.aggregate is not None
         payload = encode_payload(
-            incarnation=incarnation_of(fresh),
+            incarnation=incarnation,
             task=request.task,
             args=request.args,
             kwargs=request.kwargs,
@@ -197,7 +210,7 @@ class Client:
             args_last=joins,
             limit_bytes=self._limit,
         )
-        job = NewJob(request.queue, options.id or fresh, when, payload)
+        job = NewJob(request.queue, options.id or fresh, when, payload, options.conn)
         if captor is not None:
             captor.made(request, job)
         return job
@@ -216,8 +229,24 @@ class Client:
     async def _store_chunk(self, chunk: list[NewJob]) -> list[JobRef[Any]]:
         if captor is not None and (taken := captor.take(chunk)) is not None:
             return taken
+        if any(job.conn is not None for job in chunk):
+            return await self._put_in_outbox(chunk)
         pairs = zip(chunk, await self._sending.store_together(chunk), strict=True)
         return [self._reference(job, stored) for job, stored in pairs]
+
+    async def _put_in_outbox(self, jobs: list[NewJob]) -> list[JobRef[Any]]:
+        """Store jobs in the transaction of their connection, all or none."""
+        conn = jobs[0].conn
+        if any(job.conn is not conn for job in jobs):
+            allowed = "the same connection for all jobs of one enqueue_many, or none for all"
+            raise InvalidOptionError(option="conn", given=type(conn).__name__, allowed=allowed)
+        stored = set(await put(conn, as_rows(jobs)))
+        references: list[JobRef[Any]] = []
+        for job in jobs:
+            incarnation = incarnation_in(job) if job.id in stored else ""
+            stored.discard(job.id)  # of two with the same id the first was
+            references.append(JobRef(self, job.id, job.queue, duplicate=not incarnation, incarnation=incarnation))
+        return references
 
     def _own_loop(self) -> None:
         """See that the client is used in one loop: its connections live and die with the first."""

@@ -146,6 +146,7 @@ class Task(Enqueueable[P, R_co]):
         throttle: str | timedelta | None = None,
         aggregate: Aggregate | None = None,
         unique_key: str | None = None,
+        conn: Any = None,
     ) -> TaskCall[P, R_co]:
         """Return the task with options for one call; the call's options go before the task's.
 
@@ -159,7 +160,10 @@ class Task(Enqueueable[P, R_co]):
         uses up. At most one of the next four: ``unique_for``, no second job of the same arguments until this one has
         ended, and so long at the most; ``debounce``, the last call of the task wins when none has come for so long;
         ``throttle``, the first call of the task wins for so long; ``aggregate``, the lists of the calls become one
-        job's. With ``unique_key`` calls are the same that have the same key. Raises InvalidOptionError.
+        job's. With ``unique_key`` calls are the same that have the same key.
+
+        With ``conn``, a connection to Postgres that is in a transaction (asyncpg, psycopg, SQLAlchemy; not a pool), the
+        job exists if and only if that transaction commits. Raises InvalidOptionError.
         """
         options = JobOptions(
             queue=queue,
@@ -178,6 +182,7 @@ class Task(Enqueueable[P, R_co]):
             throttle=throttle,
             aggregate=aggregate or self.aggregate,
             unique_key=unique_key,
+            conn=conn,
         )
         return TaskCall(self, options)
 

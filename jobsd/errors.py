@@ -16,11 +16,15 @@
     │   ├── UnserializableHeaderError  a header has no JSON form
     │   ├── StoreFullError          Redis has no memory left
     │   ├── StoreRefusedError       Redis answered with an error
+    │   ├── OutboxError             the database of the caller's connection takes no jobs
     │   └── UnknownQueueError       no daemon serves it, and they refuse such queues
     ├── UnreachableError            a server does not answer          exit 3
     ├── WrongLoopError              a client of another event loop    exit 1
     ├── HookError                   a hook broke its rules            exit 1
     ├── DependencyError             a dependency is not open          exit 1
+    ├── TransactionError            nothing of it is committed        exit 1
+    ├── InDoubtError                nobody can say if it is committed exit 1
+    ├── StepError                   a step is not as it must be       exit 1
     ├── JobError                    raised by JobRef.result()         exit 1
     │   ├── JobFailedError          the job ended in the archive
     │   │   └── JobCancelledError   it was cancelled
@@ -28,6 +32,7 @@
     │   ├── NotArchivedError        only archived jobs can be run again
     │   ├── KeyHeldError            another job has its unique key
     │   └── NotRunError             a test captured it, and it has not run
+    ├── ReleaseError                the queue stays jobsd's           exit 1
     ├── ReloadError                 daemons go on with the old code   exit 1
     │   └── NoSupervisorError       there is none to reload
     ├── SchemaError                 the ledger's schema is not ours   exit 2
@@ -170,6 +175,13 @@ class StoreRefusedError(EnqueueError):
         super().__init__(f"Redis refused the job: {cause}")
 
 
+class OutboxError(EnqueueError):
+    """The database of the caller's connection has no outbox, or the connection's role may not use it."""
+
+    def __init__(self, *, cause: str, remedy: str) -> None:
+        super().__init__(f"the database takes no jobs in a transaction: {cause}; {remedy}")
+
+
 class UnknownQueueError(EnqueueError):
     """No daemon serves the queue, and the daemons are set to ``unknown_queues = "refuse"``."""
 
@@ -208,6 +220,24 @@ class DependencyError(JobsdError):
     def __init__(self, *, dependency: str, cause: str) -> None:
         super().__init__(f"dependency {dependency} is not open: {cause}")
         self.dependency = dependency
+
+
+class TransactionError(JobsdError):
+    """A rule of ``ctx.transaction()`` or ``ctx.step_transaction()`` was broken; nothing of it is committed."""
+
+
+class InDoubtError(JobsdError):
+    """A COMMIT was not answered, and Postgres does not say what became of it. The job's next attempt asks again."""
+
+    def __init__(self, *, job_id: str, cause: str) -> None:
+        super().__init__(f"nobody can say whether what job {job_id} did is committed: {cause}")
+        self.job_id = job_id
+
+
+class StepError(JobsdError):
+    def __init__(self, *, step: object, problem: str) -> None:
+        super().__init__(f"step {step!r}: {problem}")
+        self.step = step
 
 
 class JobError(JobsdError):
@@ -250,6 +280,14 @@ class NotRunError(JobError):
     def __init__(self, *, job_id: str, task: str) -> None:
         super().__init__(f"job {job_id} of {task!r} was captured, and nothing runs it but the capture's run()")
         self.job_id = job_id
+
+
+class ReleaseError(JobsdError):
+    """A queue that jobsd's workers are at, or that arq could not read, is not handed back to arq."""
+
+    def __init__(self, *, queue: str, cause: str) -> None:
+        super().__init__(f"{queue} is not handed back to arq: {cause}")
+        self.queue = queue
 
 
 class ReloadError(JobsdError):

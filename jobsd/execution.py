@@ -2,7 +2,8 @@
 
 In the record stream an execution is the JSON array of its fields, in this order; what is null at its end may be left
 out. The record of a run that was *lost*, or *cancelled* before it began, is made by a Lua script, which cannot read
-every payload: it is the JSON array of UntoldRun's fields, a newline, and the job's payload as it was stored.
+every payload: it is the JSON array of UntoldRun's fields, a newline, and the job's payload as it was stored. Of a job
+of the outbox that is not recorded the end is told: the JSON array of JobEnd's fields, and a newline.
 """
 
 from __future__ import annotations
@@ -16,10 +17,17 @@ OutcomeName: TypeAlias = Literal[
 
 LEDGER_LIMIT = 64 * 1024
 """Bytes of JSON of arguments, or of a result, that the ledger keeps whole."""
+RESULT_LIMIT = 256 * 1024
+"""Bytes of JSON of a result, of a job or of one of its steps, that are kept for those who ask for it."""
 
 LOST_MARK, CANCELLED_MARK = "lost", "cancelled"
 UNTOLD_MARKS = LOST_MARK, CANCELLED_MARK
 """The first element of such an array: the outcome. No job id is followed by fewer fields."""
+
+
+ENDED_MARK = "ended"
+ENDS: frozenset[str] = frozenset({"completed", "archived", "removed"})
+"""Transitions after which a job does not run again by itself."""
 
 
 class Execution(NamedTuple):
@@ -64,3 +72,11 @@ class UntoldRun(NamedTuple):
     worker: str
     transition: str
     message: str
+
+
+class JobEnd(NamedTuple):
+    """That a job of the outbox has ended."""
+
+    mark: str
+    job_id: str
+    incarnation: str

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 Timeout: TypeAlias = "float | str | timedelta | None"
 _FIRST_POLL_S = 0.005
 _LONGEST_POLL_S = 0.25
+_COMES_WITHIN_S = 10.0
 _CANCELLED = "CancelledError"  # the type of the error that the result of a cancelled job holds
 
 
@@ -42,18 +43,28 @@ class Following:
         found = (await self._reach(self.looks.side(queue, job_id))).get("p")
         return (found[0], found[1]) if found else None
 
-    async def result(self, queue: str, job_id: str, timeout: Timeout) -> Any:  # noqa: ASYNC109 - as in JobRef
-        """See JobRef.result."""
+    async def result(
+        self,
+        queue: str,
+        job_id: str,
+        timeout: Timeout,  # noqa: ASYNC109 - as in JobRef
+        incarnation: str | None = None,
+    ) -> Any:
+        """See JobRef.result. One with an ``incarnation`` is of the outbox: it may still come, or come back."""
         timeout_s = _seconds(timeout)
         pauses = _Pauses(timeout_s)
+        seen_at = monotonic()
         while True:
-            stored = await self._reach(self.looks.result(job_id))
+            stored = await self._result_of(job_id, incarnation)
             if stored is not None:
                 return await self._opened(queue, job_id, stored)
             # Looked at again after the state: a job may end between the two.
             state = await self.state(queue, job_id)
-            if state is JobState.UNKNOWN and await self._reach(self.looks.result(job_id)) is None:
-                raise JobNotFoundError(job_id=job_id, queue=queue)
+            if state is JobState.UNKNOWN and await self._result_of(job_id, incarnation) is None:
+                if incarnation is None or monotonic() >= seen_at + _COMES_WITHIN_S:
+                    raise JobNotFoundError(job_id=job_id, queue=queue)
+            else:
+                seen_at = monotonic()
             if state is JobState.ARCHIVED:
                 raise await self._failure(queue, job_id)
             if not await pauses.pause():
@@ -80,6 +91,11 @@ class Following:
 
     async def close(self) -> None:
         await self._redis.aclose()
+
+    async def _result_of(self, job_id: str, incarnation: str | None) -> bytes | None:
+        """Return the job's result, unless it is that of an earlier job with its id."""
+        stored = await self._reach(self.looks.result(job_id))
+        return stored if not incarnation or (stored or b"").startswith(f'{{"i":"{incarnation}"'.encode()) else None
 
     async def _ended_as(self, queue: str, job_id: str) -> CancelState:
         archived = await self._archived(queue, job_id)

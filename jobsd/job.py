@@ -99,8 +99,10 @@ class JobOptions:
     throttle: str | timedelta | None = None
     aggregate: Aggregate | None = None
     unique_key: str | None = None
+    conn: Any = field(default=None, repr=False, compare=False)
+    """A connection to Postgres of the caller's: the job is enqueued in its transaction. See records/callers.py."""
     limited: bool = field(default=False, init=False, repr=False, compare=False)
-    """Whether any of the last seven is given."""
+    """Whether any of the seven before ``conn`` is given."""
 
     def __post_init__(self) -> None:
         if self.queue is not None and not is_queue_name(self.queue):
@@ -130,6 +132,15 @@ class JobOptions:
             object.__setattr__(self, "resources", resource_names(self.resources))
             object.__setattr__(self, "limited", True)
             check_limits(self)
+            if self.conn is not None:
+                self._check_outbox()
+
+    def _check_outbox(self) -> None:
+        """Refuse what lets one job stand for several calls: the outbox has a row for each, which is one job."""
+        for name in ("debounce", "throttle", "aggregate"):
+            if getattr(self, name) is not None:
+                allowed = "none of them together with conn: in a transaction each call is a job of its own"
+                raise InvalidOptionError(option=name, given=getattr(self, name), allowed=allowed)
 
     def _check_times(self) -> None:
         if self.delay is not None:

@@ -44,14 +44,31 @@ class Drop(Steer):
     """End the job: neither retry nor archive."""
 
 
+class AlreadyDone(BaseException):
+    """Ends the function of a job that another run has done; no ``except Exception`` stops it."""
+
+
+class Asleep(BaseException):
+    """Ends the function of a job that sleeps (``ctx.sleep``), until its next attempt."""
+
+    def __init__(self, delay_ms: int) -> None:
+        super().__init__(f"asleep for {delay_ms / 1000:g} s")
+        self.delay_ms = delay_ms
+
+
 # --- how an attempt ended -------------------------------------------------------------------------
 
 
 class Succeeded(NamedTuple):
-    """``masked`` is the result without its secrets, of a run elsewhere: they are known by their type only there."""
+    """``masked`` is the result without its secrets, of a run elsewhere: they are known by their type only there.
+
+    ``committed``: by ``ctx.transaction()``, and so whatever followed, of which ``message`` tells.
+    """
 
     result: Any
     masked: Any = None
+    message: str | None = None
+    committed: bool = False
 
 
 class Failed(NamedTuple):

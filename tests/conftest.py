@@ -17,6 +17,7 @@ import redis as sync_redis
 
 from jobsd.embedded import Embedded, Servers
 from jobsd.store.connection import connect
+from tests.records.ledger import a_ledger
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -61,10 +62,44 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
 @pytest.fixture
 async def database_url(servers: Servers) -> AsyncIterator[str]:
     """Return the address of an empty Postgres database, of this test alone."""
+    async with _a_copy_of("template1", servers) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def migrated(servers: Servers) -> str:
+    """Return the name of a database with the ledger's schema, to be copied: that is quicker than to migrate."""
+    name = "migrated"
+    with asyncio.Runner() as runner:
+        runner.run(_make_ledger(name, servers))
+    return name
+
+
+@pytest.fixture
+async def ledger_url(migrated: str, servers: Servers) -> AsyncIterator[str]:
+    """Return the address of a Postgres database of this test alone that has the ledger's schema, and no rows."""
+    async with _a_copy_of(migrated, servers) as url:
+        yield url
+
+
+@contextlib.asynccontextmanager
+async def _a_copy_of(template: str, servers: Servers) -> AsyncIterator[str]:
     name = f"test_{next(_numbers)}"
     admin = await asyncpg.connect(servers.database_url)
-    await admin.execute(f"CREATE DATABASE {name}")
-    parts = urlsplit(servers.database_url)
-    yield parts._replace(path=f"/{name}").geturl()
+    # Copied as files: the other strategy writes every block to the log as well.
+    await admin.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+    yield _url_of(name, servers)
     await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
     await admin.close()
+
+
+async def _make_ledger(name: str, servers: Servers) -> None:
+    admin = await asyncpg.connect(servers.database_url)
+    await admin.execute(f"CREATE DATABASE {name}")
+    await admin.close()
+    async with a_ledger(_url_of(name, servers)):
+        pass
+
+
+def _url_of(name: str, servers: Servers) -> str:
+    return urlsplit(servers.database_url)._replace(path=f"/{name}").geturl()

@@ -11,6 +11,7 @@ import typer
 
 from jobsd.cli.config import config
 from jobsd.cli.enqueue import enqueue
+from jobsd.cli.fsck import fsck
 from jobsd.cli.history import history
 from jobsd.cli.jobs import jobs
 from jobsd.cli.migrate import migrate
@@ -36,6 +37,7 @@ app.command("enqueue")(enqueue)
 app.add_typer(queues, name="queues")
 app.add_typer(jobs, name="jobs")
 app.add_typer(history, name="history")
+app.command("fsck")(fsck)
 app.command("migrate")(migrate)
 app.command("config")(config)
 

@@ -1,4 +1,4 @@
-"""jobsd history lag: how much waits for the ledger, and whether it gets there."""
+"""jobsd history lag: how much waits for the ledger, or in the outbox, and whether it gets there."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from jobsd.clock import now_ms, utc_from_ms
 from jobsd.daemon.settings import load_settings
 from jobsd.duration import format_duration
 from jobsd.errors import NotConfiguredError, SchemaError, UnreachableError
+from jobsd.records.outbox import outbox_lag
 from jobsd.records.recorded import recorded
 from jobsd.size import format_size
 
@@ -48,9 +49,10 @@ async def _in_ledger(config: Path | None, since: datetime) -> dict[str, Any]:
     """Tell what Postgres knows. That it does not answer is an answer here: then records wait."""
     try:
         async with ledger(config) as pool:
-            return asdict(await recorded(pool, since)) | {"ledger": "answers"}
+            told = asdict(await recorded(pool, since))
+            return told | {"ledger": "answers", "outbox": asdict(await outbox_lag(pool))}
     except (UnreachableError, NotConfiguredError, SchemaError) as error:
-        return {"runs": None, "rejected": None, "ledger": str(error)}
+        return {"runs": None, "rejected": None, "ledger": str(error), "outbox": None}
 
 
 def _lines(facts: dict[str, Any], since: datetime) -> list[tuple[str, str]]:
@@ -73,4 +75,14 @@ def _lines(facts: dict[str, Any], since: datetime) -> list[tuple[str, str]]:
         *lines,
         ("recorded", f"{facts['runs']:,} executions that started since {started}"),
         ("rejected", f"{facts['rejected']:,} records, ever"),
+        ("outbox", _outbox(facts["outbox"])),
     ]
+
+
+def _outbox(facts: dict[str, Any]) -> str:
+    jobs = f"{facts['jobs']:,} {'job' if facts['jobs'] == 1 else 'jobs'} that have not ended"
+    if not facts["unpushed"]:
+        return jobs
+    age = format_duration(timedelta(seconds=facts["unpushed_age_ms"] // 1000))
+    problem = f": {facts['problem']}" if facts["problem"] else ""
+    return f"{jobs}; {facts['unpushed']:,} not in Redis yet, the oldest since {age}{problem}"

@@ -25,6 +25,7 @@ from jobsd.engine.calling import Caller
 from jobsd.engine.children import memory, messages
 from jobsd.engine.children.process import ChildSetup
 from jobsd.engine.dependencies import Dependencies
+from jobsd.engine.effects import settled
 from jobsd.engine.outcomes import outcome_of
 from jobsd.engine.texts import message_of
 from jobsd.outcome import Died, Failed, Outcome, Succeeded
@@ -161,11 +162,12 @@ class _Program:
         except Exception as error:  # noqa: BLE001 - a validator of the user's may raise anything
             return Failed("InvalidArgumentsError", message_of(error), for_good=True)
         try:
-            return Succeeded(await self._caller.call(task, attempt.lease, payload, args, kwargs))
+            outcome: Outcome = Succeeded(await self._caller.call(task, attempt.lease, payload, args, kwargs))
         except MemoryError as error:
-            return self._out_of_memory(attempt, error, suspect=job["suspect"])
+            outcome = self._out_of_memory(attempt, error, suspect=job["suspect"])
         except BaseException as error:  # noqa: BLE001 - not even SystemExit of a task may end the child unheard
-            return outcome_of(attempt, error)
+            outcome = outcome_of(attempt, error)
+        return outcome if attempt.lease.effect is None else await settled(attempt, outcome)
 
     def _out_of_memory(self, attempt: Attempt, error: MemoryError, *, suspect: bool) -> Outcome:
         if self._ends_without_memory:

@@ -3,7 +3,7 @@
 start   settings, tasks, ledger's schema, Redis; then the recorder and the worker
 stop    the worker takes no more jobs, runs dry or hands back; the recorder writes what is left; pools close
 
-Of several daemons under a supervisor (role.py) only the first has a recorder.
+Of several daemons under a supervisor (role.py) only the first has a recorder and a pusher.
 """
 
 from __future__ import annotations
@@ -30,9 +30,11 @@ from jobsd.records.migrate import ensure_schema
 from jobsd.records.pool import open_pool, open_task_pool
 from jobsd.redaction import Policies
 from jobsd.relay.ledger_keeper import LedgerKeeper
+from jobsd.relay.outbox import Pusher
 from jobsd.relay.recorder import Recorder
 from jobsd.service import backoff_s
 from jobsd.store.connection import AWAY, connect
+from jobsd.store.outbox import PushedJobs
 from jobsd.store.record_stream import RecordStream
 
 if TYPE_CHECKING:
@@ -199,6 +201,8 @@ async def _open_recorder(
     await stack.enter_async_context(
         LedgerKeeper(pool, lambda: recorder.ready, keep=records.keep, keep_outcomes=records.keep_outcomes)
     )
+    pusher = Pusher(pool, PushedJobs(redis), lambda: recorder.ready)
+    await stack.enter_async_context(pusher.running())
     return recorder
 
 

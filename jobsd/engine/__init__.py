@@ -7,6 +7,7 @@ runner.py      the task under its limits                  -> Outcome
 calling.py     the function with its context, through the hooks
 threads.py     a plain function in a thread; children/ has those in a process of their own
 outcomes.py    an error or a stop                         -> Outcome
+effects.py     what a run has committed, which goes before
 dependencies.py  what tasks are lent: open before the first claim, closed after the last ending
 decide.py      what the outcome means for the job. Pure   -> Transition
 endings.py     a transition as the row that is written    -> Ending

@@ -36,6 +36,7 @@ class Attempt:
         "cleared",
         "lease",
         "losses",
+        "may_be_done",
         "payload",
         "policy",
         "resisting",
@@ -61,6 +62,8 @@ class Attempt:
         """It was suspected of its process's death, ran apart from others, and came to an end of its own."""
         self.losses = 0
         """Earlier runs of the job that were lost with their process: it may be what that died of."""
+        self.may_be_done = False
+        """An earlier run may have committed the job's effect: Postgres is asked before the function is called."""
         self.stop: Stop | None = None
         self.resisting = False
 

@@ -27,6 +27,11 @@ class Caller:
         self._shared = shared
         self._dependencies = dependencies
 
+    @property
+    def db(self) -> Any:
+        """What tasks have as ``ctx.db``, if they have any."""
+        return self._shared.get("db")
+
     def call(
         self, task: Task[..., Any], lease: Lease, payload: Payload, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Awaitable[Any]:
@@ -43,6 +48,7 @@ class Caller:
             payload.enqueued_at,
             headers,
             self._dependencies,
+            payload.incarnation,
         )
         running_job.set(ctx)
         if headers:

@@ -9,7 +9,7 @@ from pydantic_core import PydanticSerializationError, to_json
 from jobsd.engine.decide import timed_out_message
 from jobsd.engine.texts import MESSAGE_LIMIT, REPR_LIMIT, capped, encodable, repr_of
 from jobsd.events import Event
-from jobsd.execution import LEDGER_LIMIT
+from jobsd.execution import ENDED_MARK, ENDS, LEDGER_LIMIT, RESULT_LIMIT, JobEnd
 from jobsd.fingerprint import fingerprint
 from jobsd.headers import trace_id_of
 from jobsd.logger import log
@@ -41,6 +41,7 @@ from jobsd.outcome import (
     UnknownTask,
     Untagged,
 )
+from jobsd.store.ids import OUTBOX_MARK
 from jobsd.store.jobs import Ending
 from jobsd.store.looks import noted
 
@@ -52,7 +53,6 @@ if TYPE_CHECKING:
     from jobsd.redaction import Policies, RecordPolicy
     from jobsd.store.codec import Codec, Payload
 
-RESULT_LIMIT = 256 * 1024
 _FAILURES = frozenset({"failed", "timed_out"})
 _SHORT = frozenset({int, float, bool})
 _FAILED_RESULT_MS = 3_600_000
@@ -138,7 +138,7 @@ class Endings:
     def _failure(self, attempt: Attempt, outcome: Outcome, cause: str, now: int) -> bytes:
         if attempt.payload is None:
             return b""
-        kind, _, _ = _told(outcome)
+        kind, _, _ = told(outcome)
         error = {"type": kind, "message": cause}
         return self._codec.result(attempt.lease, attempt.payload, success=False, value=error, finished_at=now)
 
@@ -147,7 +147,7 @@ class Endings:
         facts["n"] = attempt.lease.attempt
         if counter is not None:
             facts[counter] = facts.get(counter, 0) + 1
-        kind, message, _ = _told(outcome)
+        kind, message, _ = told(outcome)
         if kind is not None:
             facts["e"] = [kind, message]
         if attempt.cleared:
@@ -166,7 +166,7 @@ class Endings:
     def _info(self, attempt: Attempt, outcome: Outcome, cause: str) -> bytes:
         """Return what the archive keeps beside the payload."""
         facts = noted(attempt.lease.side)
-        kind, _, trace = _told(outcome)
+        kind, _, trace = told(outcome)
         facts.pop("p", None)
         self._note_loss(attempt, outcome, facts)
         if isinstance(outcome, Died):
@@ -184,15 +184,15 @@ class Endings:
 
     def _record(self, attempt: Attempt, outcome: Outcome, transition: str, now: int, result: Any = None) -> bytes:
         if not self._records:
-            return b""
+            return _end_alone(attempt, transition)
         lease, payload, named = attempt.lease, attempt.payload, _name(outcome)
-        kind, message, trace = _told(outcome)
+        kind, message, trace = told(outcome)
         args: Any = None
         trace_id = None
         if payload is not None:
             policy = self._policies[payload.task]
             if policy.record != "all" and not policy.records(named):
-                return b""
+                return _end_alone(attempt, transition)
             if payload.secrets:
                 policy = policy.marking(payload.secrets)
             args = _shown_arguments(policy, attempt, payload)
@@ -228,6 +228,14 @@ class Endings:
         if trace_id is not None or alike is not None:
             execution = (*execution, None, None, trace_id, alike)  # a schedule and a batch are not known yet
         return to_json(execution, serialize_unknown=True)
+
+
+def _end_alone(attempt: Attempt, transition: str) -> bytes:
+    """Return what the recorder is told of a run without a record: that a job of the outbox ends by it, or nothing."""
+    payload = attempt.payload
+    if payload is None or not payload.incarnation.startswith(OUTBOX_MARK) or transition not in ENDS:
+        return b""
+    return to_json(JobEnd(ENDED_MARK, attempt.lease.id, payload.incarnation)) + b"\n"
 
 
 def _shown_arguments(policy: RecordPolicy, attempt: Attempt, payload: Payload) -> dict[str, Any]:
@@ -274,11 +282,11 @@ def _name(outcome: Outcome) -> str:
             return "lost"
 
 
-def _told(outcome: Outcome) -> tuple[str | None, str | None, str | None]:
+def told(outcome: Outcome) -> tuple[str | None, str | None, str | None]:
     """Return error type, message and trace."""
     match outcome:
-        case Succeeded():  # most do
-            return None, None, None
+        case Succeeded(message=message):  # most do
+            return None, message, None
         case Failed(error_type, message, trace):
             return error_type, message, trace
         case Expired(message):

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from jobsd.engine.attempt import Stop
 from jobsd.engine.texts import message_of, trace_of
+from jobsd.errors import InDoubtError
 from jobsd.outcome import (
+    Asleep,
     Cancelled,
     Drop,
     Dropped,
@@ -40,6 +42,10 @@ def outcome_of(attempt: Attempt, error: BaseException) -> Outcome:
             return _failed(error, for_good=True)
         case Drop():
             return Dropped(message_of(error))
+        case Asleep():
+            return Snoozed(error.delay_ms)
+        case InDoubtError():  # the next attempt finds out, and so there is one, whatever the task says of errors
+            return _failed(error, counts=False)
         case _:
             return _failed(error, for_good=_not_retried(attempt, type(error)), counts=_counts(attempt, error))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from jobsd.arguments import MisfitError
 from jobsd.clock import monotonic
@@ -11,13 +11,26 @@ from jobsd.delays import DEFAULT, Backoff
 from jobsd.duration import duration_ms
 from jobsd.engine.attempt import Attempt, Stop
 from jobsd.engine.decide import Policy
+from jobsd.engine.effects import done_before, done_in_child, settled
 from jobsd.engine.gates import Opening
 from jobsd.engine.outcomes import expired, outcome_of, stopped_outcome
 from jobsd.engine.texts import MESSAGE_LIMIT, capped, message_of
+from jobsd.errors import InDoubtError
 from jobsd.events import Event
 from jobsd.hours import Hours
 from jobsd.logger import log
-from jobsd.outcome import Dropped, Failed, Interrupted, Outcome, Snoozed, Succeeded, TooEarly, UnknownTask, Untagged
+from jobsd.outcome import (
+    Dropped,
+    Expired,
+    Failed,
+    Interrupted,
+    Outcome,
+    Snoozed,
+    Succeeded,
+    TooEarly,
+    UnknownTask,
+    Untagged,
+)
 from jobsd.store.codec import PAYLOAD_START, UndecodableError
 from jobsd.store.looks import noted
 
@@ -31,6 +44,8 @@ if TYPE_CHECKING:
     from jobsd.redaction import Policies
     from jobsd.store.codec import Codec, Payload
 
+
+N = TypeVar("N", Failed, Expired | None)
 
 _CANCEL_AGAIN_S = 1.0
 
@@ -78,30 +93,33 @@ class Runner:
         except UndecodableError as error:
             return Failed("UndecodableError", capped(str(error), MESSAGE_LIMIT), for_good=True)
         except Exception as error:  # noqa: BLE001 - options may be wrong, and a validator of the user's may raise anything
-            return Failed("InvalidArgumentsError", self._told(attempt, error), for_good=True)
+            failed = Failed("InvalidArgumentsError", self._told(attempt, error), for_good=True)
+            return await self._unless_done(attempt, failed)
         if attempt.stop is not None:
             stopped = stopped_outcome(attempt, asyncio.CancelledError())
             return Interrupted() if stopped is None else stopped
         if prepared is None:
             assert attempt.payload is not None  # noqa: S101 - it was read, or an error was raised
             return UnknownTask(attempt.payload.task)
-        if too_late is not None:
-            return too_late
+        ends = too_late is not None or attempt.may_be_done
+        if ends and (ended := await self._unless_done(attempt, too_late)) is not None:
+            return ended
         task, payload, args, kwargs = prepared
         if (task.hours is not None or task.resources) and (not_yet := self._not_yet(attempt, task)):
             return not_yet
         if self._children is not None and (task.executor is not None or attempt.losses):
             return await self._run_in_child(attempt, task, self._children)
-        timer = self._begin(attempt)
+        timer, returned = self._begin(attempt), None
         try:
-            result = await self._caller.call(task, attempt.lease, payload, args, kwargs)
+            returned = outcome = Succeeded(await self._caller.call(task, attempt.lease, payload, args, kwargs))
         except BaseException as error:  # noqa: BLE001 - not even SystemExit of a task may end the worker
-            return outcome_of(attempt, error)
+            outcome = outcome_of(attempt, error)
         else:
             stopped = stopped_outcome(attempt, None)
-            return Succeeded(result) if stopped is None else stopped  # an outcome without fields is not true
+            outcome = returned if stopped is None else stopped  # an outcome without fields is not true
         finally:
             timer.cancel()
+        return outcome if attempt.lease.effect is None else await settled(attempt, outcome, returned)
 
     async def _run_in_child(self, attempt: Attempt, task: Task[..., Any], children: Children) -> Outcome:
         timer: asyncio.TimerHandle | None = None
@@ -120,15 +138,23 @@ class Runner:
         except _TooLateError as error:
             return error.outcome
         except BaseException as error:  # noqa: BLE001 - as above
-            return outcome_of(attempt, error)
+            outcome = outcome_of(attempt, error)
         else:
-            ended_well = isinstance(outcome, Succeeded)
             attempt.cleared = isinstance(outcome, Succeeded | Failed | Snoozed | Dropped) and attempt.stop is None
-            stopped = stopped_outcome(attempt, None if ended_well else asyncio.CancelledError())
-            return outcome if stopped is None else stopped
+            stopped = stopped_outcome(attempt, None if isinstance(outcome, Succeeded) else asyncio.CancelledError())
+            committed = isinstance(outcome, Succeeded) and outcome.committed and attempt.stop is not Stop.LEASE_LOST
+            outcome = outcome if stopped is None or committed else stopped
         finally:
             if timer is not None:
                 timer.cancel()
+        return outcome if attempt.called_at is None else await done_in_child(attempt, outcome, self._caller.db)
+
+    async def _unless_done(self, attempt: Attempt, otherwise: N) -> Outcome | N:
+        """Return the outcome of a job that an earlier run has done, if it may be one."""
+        if not attempt.may_be_done:
+            return otherwise
+        done = await done_before(attempt, self._caller.db)
+        return otherwise if done is None else done
 
     def _begin(self, attempt: Attempt) -> asyncio.TimerHandle:
         """Note that the function is called now; the timer cancels it."""
@@ -179,6 +205,9 @@ class Runner:
             facts = noted(attempt.lease.side)
             failures, losses = int(facts.get("f", 0)), int(facts.get("l", 0))
             attempt.losses = losses
+            kind, *_ = facts.get("e") or [None]
+            # "d": the job was lost with Redis, and is here again.
+            attempt.may_be_done = losses > 0 or "d" in facts or kind == InDoubtError.__name__
         deadline = int(options["dl"]) if "dl" in options else None
         retries = self._retries if retries is None else retries
         return Policy(failures, retries, backoff or DEFAULT, deadline, losses, self._max_losses)

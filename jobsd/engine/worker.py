@@ -21,6 +21,7 @@ from jobsd.engine.decide import Policy, decide
 from jobsd.engine.dependencies import Dependencies
 from jobsd.engine.dispatcher import Dispatcher
 from jobsd.engine.drain import ANSWERED_WITHIN_S, Drain, quietly
+from jobsd.engine.effects import decided
 from jobsd.engine.endings import Endings
 from jobsd.engine.finisher import Finisher
 from jobsd.engine.gates import Gates
@@ -309,7 +310,7 @@ class Worker:
         if attempt.runs_in is not None:
             attempt.runs_in.cancel(GIVE_UP)
         stopped = stopped_outcome(attempt, asyncio.CancelledError())
-        self._end_as(attempt, Interrupted() if stopped is None else stopped)
+        self._end_as(attempt, decided(attempt, Interrupted() if stopped is None else stopped))
 
     async def _close(self) -> None:
         await quietly(asyncio.wait_for(self.dispatcher.hand_on(), ANSWERED_WITHIN_S))

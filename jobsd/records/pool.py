@@ -15,16 +15,21 @@ from jobsd.addresses import masked
 from jobsd.errors import UnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 
 CONNECT_TIMEOUT_S = 2.0
 COMMAND_TIMEOUT_S = 10.0
 POOL_SIZE = 4
 TASK_POOL_SIZE = 10
+_SETTINGS: Any = {
+    "timeout": CONNECT_TIMEOUT_S,
+    "command_timeout": COMMAND_TIMEOUT_S,
+    "server_settings": {"application_name": "jobsd", "timezone": "UTC"},
+}
 
 # A connection may be used again after none of these. Some are refusals of the moment rather than silence: a server
 # that starts, shuts down, has no slot left, or is not (yet, or any more) the one that takes writes.
-_OUT_OF_REACH = (
+OUT_OF_REACH = (
     OSError,  # TimeoutError among them
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
@@ -50,6 +55,7 @@ class Pool:
 
     def __init__(self, pool: Any, url: str) -> None:
         self.url = masked(url)
+        self._dsn = url
         self._pool = pool
 
     @asynccontextmanager
@@ -76,6 +82,17 @@ class Pool:
         async with self.connection() as connection:
             return await connection.fetchval(query, *args)
 
+    async def listener(self, channel: str, heard: Callable[[], None]) -> Any:
+        """Return a connection of its own, apart from the pool, that calls ``heard`` at every NOTIFY; close it."""
+        with self._reaching():
+            connection = cast("Any", await asyncpg.connect(self._dsn, **_SETTINGS))  # pyright: ignore[reportUnknownMemberType]
+
+            def told(*_: object) -> None:
+                heard()
+
+            await connection.add_listener(channel, told)
+            return connection
+
     async def close(self) -> None:
         """Say goodbye, but to a server that does not answer not for long."""
         with suppress(TimeoutError):
@@ -86,19 +103,14 @@ class Pool:
     def _reaching(self) -> Generator[None]:
         try:
             yield
-        except _OUT_OF_REACH as error:
-            raise UnreachableError(server="Postgres", url=self.url, cause=_in_words(error)) from error
+        except OUT_OF_REACH as error:
+            raise UnreachableError(server="Postgres", url=self.url, cause=in_words(error)) from error
 
 
 async def open_pool(url: str, *, size: int = POOL_SIZE) -> Pool:
     """Return a pool of at most ``size`` connections. No server is needed yet."""
     made: Any = await asyncpg.create_pool(  # pyright: ignore[reportUnknownMemberType] - asyncpg has no types here
-        url,
-        min_size=0,
-        max_size=size,
-        timeout=CONNECT_TIMEOUT_S,
-        command_timeout=COMMAND_TIMEOUT_S,
-        server_settings={"application_name": "jobsd", "timezone": "UTC"},
+        url, min_size=0, max_size=size, **_SETTINGS
     )
     return Pool(made, url)
 
@@ -113,7 +125,7 @@ async def open_task_pool(url: str, *, size: int = TASK_POOL_SIZE) -> Any:
     )
 
 
-def _in_words(error: BaseException) -> str:
+def in_words(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
         return "no answer in time"
     return str(error) or type(error).__name__

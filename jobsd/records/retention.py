@@ -29,6 +29,7 @@ Rest: TypeAlias = "Callable[[float], Awaitable[bool]]"
 """Told how many seconds a portion took; waits before the next one. False: leave the others for later."""
 Swept: TypeAlias = Literal["all", "some", "elsewhere"]
 
+_EFFECTS_AT_LEAST = timedelta(days=1)  # whatever is recorded: a job must not have its effect again
 _FIRST = datetime(1970, 1, 1, tzinfo=UTC)  # the ledger knows no earlier instant
 
 
@@ -72,6 +73,7 @@ class Retention:
                     if not sweep.ended:
                         self._come_to[outcome] = before
             await sweep.rejected(_before(now, self._rejected))
+            await sweep.effects(_before(now, max(self._rejected, _EFFECTS_AT_LEAST)))
             await sweep.summaries(self._months_over(now))
         except _ElsewhereError:
             return "elsewhere"
@@ -98,6 +100,7 @@ class _Sweep:
         self._rest = rest
         self._deleted: Counter[str] = Counter()
         self._refused = 0
+        self._effects: Counter[str] = Counter()
 
     async def strays(self, outcome: str, before: datetime) -> None:
         await self._executions(query("delete_strays"), outcome, _FIRST, before)
@@ -114,6 +117,16 @@ class _Sweep:
             self._refused += count
             await self._pause(count, began)
 
+    async def effects(self, before: datetime) -> None:
+        """Delete what says that jobs have done something once: late, since a process that is stopped may wake."""
+        for kind, statement in (("effects", query("delete_effects")), ("steps", query("delete_steps"))):
+            count = MOST
+            while not self.ended and count == MOST:
+                began = monotonic()
+                count = await self._pool.fetchval(statement, before, MOST)
+                self._effects[kind] += count
+                await self._pause(count, began)
+
     async def summaries(self, before: datetime) -> None:
         count = folding.MOST
         while not self.ended and count >= folding.MOST:
@@ -126,6 +139,8 @@ class _Sweep:
             log.info(Event.EXECUTIONS_DELETED, count=self._deleted.total(), outcomes=dict(self._deleted))
         if self._refused:
             log.info(Event.REJECTED_DELETED, count=self._refused)
+        if self._effects.total():
+            log.info(Event.EFFECTS_DELETED, effects=self._effects["effects"], steps=self._effects["steps"])
 
     async def _executions(self, statement: str, outcome: str, since: datetime, before: datetime) -> None:
         count = MOST

@@ -26,9 +26,12 @@ class Record(NamedTuple):
 
 
 class Rejected(NamedTuple):
+    """``execution`` is what could be read, and not be written."""
+
     job_id: str
     raw: bytes
     cause: str
+    execution: Execution | None = None
 
 
 class Written(NamedTuple):
@@ -101,7 +104,8 @@ async def _write_by_halves(pool: Pool, records: Sequence[Record]) -> Written:
         return Written(await _insert(pool, records), [])
     except ROWS_FAULT as error:
         if len(records) == 1:
-            return Written(0, [Rejected(str(records[0].execution.job_id), records[0].raw, str(error))])
+            [bad] = records
+            return Written(0, [Rejected(str(bad.execution.job_id), bad.raw, str(error), bad.execution)])
     middle = len(records) // 2
     left, right = await _write_by_halves(pool, records[:middle]), await _write_by_halves(pool, records[middle:])
     return Written(left.rows + right.rows, left.rejected + right.rejected)

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jobsd.execution import UNTOLD_MARKS
+from jobsd.execution import ENDED_MARK, ENDS, UNTOLD_MARKS, JobEnd
+from jobsd.records import outbox
 from jobsd.records.writing import Record, Rejected, Written, write_as_sent
 from jobsd.records.writing import write as write_decoded
 from jobsd.redaction import Policies
 from jobsd.relay.decoding import decode
+from jobsd.store.ids import OUTBOX_MARK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from jobsd.execution import Execution
     from jobsd.records.pool import Pool
 
 _USUAL_START = b'["'
-_UNTOLD_STARTS = tuple(f'["{mark}"'.encode() for mark in UNTOLD_MARKS)
+_UNTOLD_STARTS = tuple(f'["{mark}"'.encode() for mark in (*UNTOLD_MARKS, ENDED_MARK))
 _OF_NO_TASK = Policies()
 # Postgres takes JSON nested by the thousand; whoever reads the ledger need not. As many brackets are never deeper.
 _MOST_BRACKETS = 190
@@ -43,6 +46,16 @@ async def write(pool: Pool, portion: Sequence[tuple[bytes, bytes]], policies: Po
         return await _decode_and_write(pool, portion, policies)
     written = await _decode_and_write(pool, others, policies)
     return Written(rows + written.rows, written.rejected)
+
+
+def _end_of(refused: Execution) -> tuple[str, str] | None:
+    """Return the job of the outbox that ended so; the fields may be anything."""
+    incarnation = str(refused.incarnation)
+    return (
+        (str(refused.job_id), incarnation)
+        if incarnation.startswith(OUTBOX_MARK) and str(refused.transition) in ENDS
+        else None
+    )
 
 
 def _parted(
@@ -72,11 +85,17 @@ async def _decode_and_write(
 ) -> Written:
     records: list[Record] = []
     rejected: list[Rejected] = []
+    ended: list[tuple[str, str]] = []
     for job_id, value in portion:
         read = decode(job_id, value, policies)
         if isinstance(read, Record):
             records.append(read)
+        elif isinstance(read, JobEnd):
+            ended.append((read.job_id, read.incarnation))
         elif read is not None:
             rejected.append(read)
     written = await write_decoded(pool, records)
+    ended += [end for bad in written.rejected if bad.execution and (end := _end_of(bad.execution))]
+    if ended:  # a job leaves the outbox, whatever becomes of its record
+        await outbox.end(pool, ended)
     return Written(written.rows, rejected + written.rejected)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, cast
 
-from jobsd.execution import LEDGER_LIMIT, UNTOLD_MARKS, Execution, UntoldRun
+from jobsd.execution import ENDED_MARK, ENDS, LEDGER_LIMIT, UNTOLD_MARKS, Execution, JobEnd, UntoldRun
 from jobsd.headers import trace_id_of
 from jobsd.records.cleaning import loads
 from jobsd.records.writing import Record, Rejected
 from jobsd.secret_values import marks_of
+from jobsd.store.ids import OUTBOX_MARK
 
 if TYPE_CHECKING:
     from jobsd.redaction import Policies, RecordPolicy
@@ -20,16 +21,19 @@ _HEAD = 1024
 _FIELDS = len(Execution._fields) - 1  # the last one does not travel
 _LATEST_MS = 253_402_300_799_999  # the end of the year 9999; what a client writes may be anything
 _UNTOLD_PREFIXES = tuple(f'["{mark}",'.encode() for mark in UNTOLD_MARKS)
+_END_PREFIX = f'["{ENDED_MARK}",'.encode()
 
 
-def decode(job_id: bytes, value: bytes, policies: Policies) -> Record | Rejected | None:
-    """Return what ``value`` tells, or None if its task is not recorded.
+def decode(job_id: bytes, value: bytes, policies: Policies) -> Record | JobEnd | Rejected | None:
+    """Return what ``value`` tells, or None if its task is not recorded and there is nothing else to do.
 
     It never raises: a value that cannot be read stops no other. No argument goes on to the ledger that has not been
     looked at, not in what is kept of a value that is refused either.
     """
     facts = _untold_facts(value)
     try:
+        if facts is None and value.startswith(_END_PREFIX) and value.endswith(b"\n"):
+            return JobEnd._make(loads(value))
         if facts is None:
             return Record(_read(value), value)
         return _read_untold(facts, value[len(facts) + 1 :], policies)
@@ -55,13 +59,15 @@ def _read(value: bytes) -> Execution:
     return _checked(Execution(*cast("list[Any]", fields)[:_FIELDS]))  # a newer worker may know more fields
 
 
-def _read_untold(facts: bytes, payload: bytes, policies: Policies) -> Record | None:
+def _read_untold(facts: bytes, payload: bytes, policies: Policies) -> Record | JobEnd | None:
     run = UntoldRun._make(loads(facts))
     job = _parse_payload(payload)
     task = job["f"] if job else UNKNOWN_TASK
     policy = policies[task]
     if not policy.records(run.mark):
-        return None
+        incarnation = _incarnation(job) or ""
+        ends = incarnation.startswith(OUTBOX_MARK) and run.transition in ENDS
+        return JobEnd(ENDED_MARK, run.job_id, incarnation) if ends else None
     execution = _checked(
         Execution(
             job_id=run.job_id,

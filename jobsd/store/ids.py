@@ -18,6 +18,7 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS = [a + b for a in _ALPHABET for b in _ALPHABET]
 _RANDOM_BITS = 80
 INCARNATION_LENGTH = 12
+OUTBOX_MARK = "o"
 
 
 class IdSource:
@@ -65,6 +66,15 @@ new_id = _source.next
 def incarnation_of(new: str) -> str:
     """Return what tells this use of an id from every other: the random end of an id that was made for it."""
     return new[-INCARNATION_LENGTH:]
+
+
+def outbox_incarnation_of(new: str) -> str:
+    """Return the same for a job of the outbox. By its first letter, which ids do not have, everybody knows such a job.
+
+    >>> outbox_incarnation_of("01m825cytnddgwzycvgwh04vxx")
+    'oycvgwh04vxx'
+    """
+    return OUTBOX_MARK + new[1 - INCARNATION_LENGTH :]
 
 
 def worker_id() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 from jobsd.store.keys import DEFAULT_SHARD, base_key, queue_of, shard_key
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
     from redis.asyncio import Redis
 
+    from jobsd.records.effects import Effect
+
 UNKNOWN_QUEUE = "UNKNOWNQUEUE"
 """The first word of enqueue.lua's error."""
 
@@ -23,12 +26,16 @@ _LATE_MS = 600_000
 
 
 class NewJob(NamedTuple):
-    """``when``: '' now, '+500' in 500 ms by the server's clock, or epoch ms; then perhaps ' ' and a rule (taking)."""
+    """``when``: '' now, '+500' in 500 ms by the server's clock, or epoch ms; then perhaps ' ' and a rule (taking).
+
+    ``conn``: the caller's connection to Postgres, in whose transaction the job goes into the outbox.
+    """
 
     queue: str
     id: str
     when: str
     payload: bytes
+    conn: Any = None
 
 
 class Holder(NamedTuple):
@@ -42,7 +49,7 @@ class Holder(NamedTuple):
 class Lease:
     """The right to run one job until it ends or the worker falls silent. ``mark`` proves it in every later write."""
 
-    __slots__ = ("answered_at", "attempt", "due", "id", "mark", "payload", "queue", "side", "started_at")
+    __slots__ = ("answered_at", "attempt", "due", "effect", "id", "mark", "payload", "queue", "side", "started_at")
 
     def __init__(
         self,
@@ -66,6 +73,8 @@ class Lease:
         self.side = side
         self.answered_at = answered_at
         """The server's time when the lease was told: later than its start where an answer was lost."""
+        self.effect: Effect | None = None
+        """The run's ``ctx.transaction()``: who makes the outcome asks it what became of it."""
 
 
 class Claimed(NamedTuple):
@@ -147,7 +156,7 @@ class Jobs:
         if keep:
             texts = {f"keep:{self.base(queue)}": text for queue, text in keep.items()}
             pipe.hset(f"{self._shard_key}:state", mapping=texts)  # pyright: ignore[reportUnknownMemberType]
-        pipe.set(f"{self._shard_key}:epoch", worker, nx=True)
+        pipe.set(f"{self._shard_key}:epoch", secrets.token_hex(6), nx=True)
         pipe.get(f"{self._shard_key}:epoch")
         return (await pipe.execute())[-1].decode()
 

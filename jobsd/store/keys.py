@@ -31,7 +31,7 @@ prefixes below, so this page is also the map of what they write.
                                        keep:<base>: how much of its finished jobs is kept (keep.lua);
                                        limits:<base or resource> in effect, limits-config:, limits-set: (limits.lua)
     <shard>:queues             set     every base key that was ever used
-    <shard>:epoch              string  the worker that first came; gone means that Redis lost everything
+    <shard>:epoch              string  a text drawn once; another, or none, means that Redis has lost everything
     <shard>:workers            zset    worker -> last beat, ms
     <shard>:worker:<id>        hash    beat, lease, claim, finish, answers; host, pid, queues, tasks ...;
                                        throttle: percent, while records wait and it claims fewer jobs
@@ -44,12 +44,15 @@ prefixes below, so this page is also the map of what they write.
     <shard>:cancels            hash    id of a running job that is to be cancelled -> state and mark
     <shard>:cancel:<worker>    list    at most one token: it has jobs to cancel
     <shard>:unblock:<worker>   list    ends its wait for a wake-up when it stops; gone at once
+    <shard>:outbox             zset    "<id> <incarnation>" of what came from the outbox -> ms at which to ask whether
+                                       its row is still there; below 0: it is gone, and this is forgotten at that ms
     <shard>:records            stream  one entry per batch of endings, one field per job
 
     arq:job:<id>               string  the payload
     arq:in-progress:<id>       string  the mark of the claim: worker:claim:index:started_at:attempt:due, and behind
                                        another colon what the job is limited by, if anything
     arq:result:<id>            string  the result, in arq's form
+    arq:retry:<id>             string  starts that arq's own workers count; written when a queue goes back to them
     arq:abort                  zset    id -> ms at which an arq client asked to abort the job
 
 SIDE: ``n`` attempts so far, ``f`` failures, ``l`` losses, ``x`` interruptions, ``e`` [type, message] of

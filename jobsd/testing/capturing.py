@@ -150,7 +150,7 @@ class _Teller:
     async def progress(self, _queue: str, _job_id: str) -> tuple[int, int] | None:
         return self._job.progress[-1] if self._job.progress else None
 
-    async def result(self, _queue: str, job_id: str, _timeout: object) -> Any:
+    async def result(self, _queue: str, job_id: str, _timeout: object, _incarnation: object) -> Any:
         job = self._job
         if job.state is JobState.COMPLETED:
             from pydantic_core import from_json  # noqa: PLC0415 - not needed to look at jobs

@@ -51,8 +51,9 @@ def _line(what: str, captured: Any, expected: Any) -> str:
 
 
 def _given(options: JobOptions) -> dict[str, Any]:
-    """Return the options that were given, less the queue, which the call itself tells."""
-    found = {one.name: getattr(options, one.name) for one in fields(options) if one.init and one.name != "queue"}
+    """Return the options that were given, less the queue, which the call itself tells, and what is not compared."""
+    told = [one.name for one in fields(options) if one.init and one.compare and one.name != "queue"]
+    found = {name: getattr(options, name) for name in told}
     return {name: value for name, value in found.items() if value is not None and value != ()}
 
 

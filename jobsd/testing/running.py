@@ -80,6 +80,8 @@ class Run:
 
         Raises what ``enqueue`` raises, and what the task raises, ``Retry`` and its like too; TimeoutError at the end of
         its timeout, and AssertionError for a result that has no JSON form. Retries, limits and hours are a worker's.
+        For ``ctx.transaction`` and steps ``shared`` has to have a pool as ``"db"``. What a task raises after its commit
+        is raised here, too, although a worker's job has succeeded by then.
         """
         made = CapturedJobs()
         with captured_by(made):
@@ -112,6 +114,7 @@ class Run:
         from jobsd.engine.calling import Caller  # noqa: PLC0415 - a capture alone needs no engine
         from jobsd.engine.dependencies import Dependencies  # noqa: PLC0415 - as above
         from jobsd.hooks import overridden  # noqa: PLC0415 - as above
+        from jobsd.outcome import AlreadyDone  # noqa: PLC0415 - as above
         from jobsd.store.codec import decode_payload  # noqa: PLC0415 - as above
 
         payload = decode_payload(job.payload)
@@ -129,9 +132,12 @@ class Run:
             await dependencies.open()
             shared = {"client": nowhere()} | dict(self._given.shared or {})
             caller = Caller(cast("Jobs", _Desk(job, shared)), shared, dependencies=dependencies)
-            result = await self._within_timeout(
-                caller.call(task, self._lease(job, payload), payload, args, kwargs), task, payload
-            )
+            lease = self._lease(job, payload)
+            result = cast("R", None)
+            with contextlib.suppress(AlreadyDone):
+                result = await self._within_timeout(caller.call(task, lease, payload, args, kwargs), task, payload)
+            if lease.effect is not None and lease.effect.given:
+                result = lease.effect.result
         _check_result(task, result)
         return result
 
@@ -190,7 +196,7 @@ def _check_result(task: Task[..., Any], result: Any) -> None:
     """Raise AssertionError for a result of which a worker would keep no more than its ``repr``."""
     from pydantic_core import PydanticSerializationError, to_json  # noqa: PLC0415 - as in _in_place
 
-    from jobsd.engine.endings import RESULT_LIMIT  # noqa: PLC0415 - as in _in_place
+    from jobsd.execution import RESULT_LIMIT  # noqa: PLC0415 - as in _in_place
 
     try:
         size = len(to_json(result))

@@ -24,15 +24,15 @@ FAILED = {"outcome": "failed", "transition": "retry", "error_type": "E", "finger
 
 
 @pytest.fixture
-def run(monkeypatch, tmp_path, database_url) -> Callable[..., Result]:
+def run(monkeypatch, tmp_path, ledger_url) -> Callable[..., Result]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("JOBSD_REDIS_URL", "unix:///nowhere")
-    monkeypatch.setenv("JOBSD_DATABASE_URL", database_url)
+    monkeypatch.setenv("JOBSD_DATABASE_URL", ledger_url)
     return lambda *words: CliRunner().invoke(app, ["history", *words], catch_exceptions=False)
 
 
-async def fill(database_url: str, *records: Any) -> None:
-    async with a_ledger(database_url) as pool:
+async def fill(ledger_url: str, *records: Any) -> None:
+    async with a_ledger(ledger_url) as pool:
         await write(pool, records)
 
 
@@ -40,24 +40,24 @@ async def in_thread(run: Callable[..., Result], *words: str) -> Result:
     return await asyncio.to_thread(run, *words)
 
 
-async def test_a_message_is_text_and_neither_markup_nor_orders_for_the_terminal(run, database_url):
+async def test_a_message_is_text_and_neither_markup_nor_orders_for_the_terminal(run, ledger_url):
     message = "no [bold]markup[/b] \x1b]0;owned\x07\x1b[2J \u202e :smile:"
-    await fill(database_url, a_record(message=message, error_trace=message + "\nmore", **FAILED))
+    await fill(ledger_url, a_record(message=message, error_trace=message + "\nmore", **FAILED))
     for words in ((), ("show", "job-1"), ("errors",)):
         said = (await in_thread(run, *words)).output
         assert "no [bold]markup[/b] \\x1b]0;owned\\x07\\x1b[2J \\u202e :smile:" in said, words
         assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", said), words
 
 
-async def test_a_long_message_of_many_lines_takes_one_line_of_a_table(run, database_url):
-    await fill(database_url, a_record(message="first\n" + "second " * 500, **FAILED))
+async def test_a_long_message_of_many_lines_takes_one_line_of_a_table(run, ledger_url):
+    await fill(ledger_url, a_record(message="first\n" + "second " * 500, **FAILED))
     said = (await in_thread(run, "errors")).output
     assert "first …" in said
     assert "second" not in said
 
 
-async def test_programs_get_json_whatever_numbers_a_result_has(run, database_url):
-    async with a_ledger(database_url) as pool:
+async def test_programs_get_json_whatever_numbers_a_result_has(run, ledger_url):
+    async with a_ledger(ledger_url) as pool:
         value = a_record(result_data="HERE").raw.replace(b'"HERE"', b"[1e400, -1e400, " + b"9" * 5000 + b"]")
         assert await write_as_sent(pool, [value]) == 1
     said = (await in_thread(run, "show", "job-1", "--json")).output
@@ -66,8 +66,8 @@ async def test_programs_get_json_whatever_numbers_a_result_has(run, database_url
     assert execution["started_at"] == "2026-11-22T12:00:00+00:00"
 
 
-async def test_a_program_pages_to_the_end_by_what_each_page_says(run, database_url):
-    await fill(database_url, *(a_record(job_id=f"j{n}", started_at=NOON_MS + n // 3) for n in range(11)))
+async def test_a_program_pages_to_the_end_by_what_each_page_says(run, ledger_url):
+    await fill(ledger_url, *(a_record(job_id=f"j{n}", started_at=NOON_MS + n // 3) for n in range(11)))
     seen, more = [], []
     while True:
         page = json.loads((await in_thread(run, "-n", "4", "--json", *more)).output)
@@ -78,15 +78,15 @@ async def test_a_program_pages_to_the_end_by_what_each_page_says(run, database_u
     assert sorted(seen) == sorted(f"j{n}" for n in range(11))
 
 
-async def test_people_are_told_how_to_go_on(run, database_url):
-    await fill(database_url, *(a_record(job_id=f"j{n}") for n in range(3)))
+async def test_people_are_told_how_to_go_on(run, ledger_url):
+    await fill(ledger_url, *(a_record(job_id=f"j{n}") for n in range(3)))
     answer = await in_thread(run, "-n", "2")
     [place] = re.findall(r"there are more: --after (\S+)", answer.stderr)
     assert "j0" in (await in_thread(run, "--after", place)).output
 
 
-async def test_sums_by_hour_for_people_and_for_programs(run, database_url):
-    await fill(database_url, a_record(), a_record(job_id="b", **FAILED))
+async def test_sums_by_hour_for_people_and_for_programs(run, ledger_url):
+    await fill(ledger_url, a_record(), a_record(job_id="b", **FAILED))
     said = (await in_thread(run, "stats", "--by", "hour", *SINCE)).output
     assert re.search(r"2026-11-2\d \d\d:00 +email:send +2 +1 +1 +1 ", said)
     [hour] = json.loads((await in_thread(run, "stats", "--by", "hour", "--json", *SINCE)).output)
@@ -108,8 +108,8 @@ async def test_sums_by_hour_for_people_and_for_programs(run, database_url):
         (["--json", "errors"], "put it behind 'errors', if that has it"),
     ],
 )
-async def test_what_cannot_be_asked_is_wrong_usage(words, said, run, database_url):
-    await fill(database_url)
+async def test_what_cannot_be_asked_is_wrong_usage(words, said, run, ledger_url):
+    await fill(ledger_url)
     answer = await in_thread(run, *words)
     assert answer.exit_code == 2, answer.output
     assert said in " ".join(re.sub("[│╭╮╰╯─]", " ", answer.output + answer.stderr).split())
@@ -123,13 +123,13 @@ async def test_what_cannot_be_asked_is_wrong_usage(words, said, run, database_ur
         ("2026-11-23T00:00Z", "2026-11-22T00:00Z", 0),
     ],
 )
-async def test_there_are_sums_of_all_times_that_people_can_write(since, until, runs, run, database_url):
-    await fill(database_url, a_record())
+async def test_there_are_sums_of_all_times_that_people_can_write(since, until, runs, run, ledger_url):
+    await fill(ledger_url, a_record())
     found = json.loads((await in_thread(run, "stats", "--json", "--since", since, "--until", until)).output)
     assert sum(one["runs"] for one in found) == runs
 
 
-async def test_a_job_of_which_nothing_is_recorded_is_said_by_the_exit_code(run, database_url):
-    await fill(database_url)
+async def test_a_job_of_which_nothing_is_recorded_is_said_by_the_exit_code(run, ledger_url):
+    await fill(ledger_url)
     assert (await in_thread(run, "show", "nobody")).exit_code == 1
     assert (await in_thread(run, "--job", "nobody")).exit_code == 0

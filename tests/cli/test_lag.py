@@ -71,6 +71,25 @@ def test_what_came_into_the_ledger_is_told(monkeypatch, database_url) -> None:
     assert lines[2] == "ledger     answers"
     assert lines[3].startswith("recorded   1 executions that started since ")
     assert lines[4] == "rejected   1 records, ever"
+    assert lines[5] == "outbox     0 jobs that have not ended"
+
+
+def test_what_is_in_the_outbox_is_told_and_what_holds_it_up(monkeypatch, database_url) -> None:
+    rows = [{"id": name, "i": f"o{name:0<11}", "q": "default", "w": "", "p": "{}"} for name in ("a", "b", "c")]
+
+    async def filled() -> None:
+        async with a_ledger(database_url) as pool:
+            await pool.fetch("SELECT jobsd.put_in_outbox($1::json)", json.dumps(rows))
+            await pool.execute("UPDATE jobsd.outbox SET pushed_to = 'a life' WHERE job_id = 'a'")
+            await pool.execute("UPDATE jobsd.outbox SET problem = 'its id is taken' WHERE job_id = 'b'")
+            await pool.execute("UPDATE jobsd.outbox SET enqueued_at = now() - interval '90 s' WHERE job_id = 'c'")
+
+    asyncio.run(filled())
+    monkeypatch.setenv("JOBSD_DATABASE_URL", database_url)
+    expected = "outbox     3 jobs that have not ended; 2 not in Redis yet, the oldest since 1m30s: its id is taken"
+    assert told().splitlines()[5] == expected
+    facts = json.loads(told("--json"))["outbox"]
+    assert (facts["jobs"], facts["unpushed"], facts["problem"]) == (3, 2, "its id is taken")
 
 
 def test_programs_are_told_the_same(monkeypatch, waiting) -> None:

@@ -49,11 +49,12 @@ class Hall:
         backlog: str = "25%",
         redact: Sequence[str] = DEFAULT_FIELDS,
         child: ChildSetup | None = None,
+        db: Any = None,
         **options: Any,
     ) -> Worker:
         """Return a worker that is not started; a function is a task of its name.
 
-        ``queues`` are weights, or a queue's options as a settings file has them.
+        ``queues`` are weights, or a queue's options as a settings file has them; ``db`` is the tasks' pool.
         """
         known = [found if isinstance(found, Task) else Task(found, found.__name__) for found in tasks]
         return Worker(
@@ -64,7 +65,7 @@ class Hall:
             records=records,
             backlog=backlog,
             redact=redact,
-            shared={"client": self.client, "colour": "blue"},
+            shared={"client": self.client, "colour": "blue"} | ({} if db is None else {"db": db}),
             timezone=timezone,
             child=child,
             resources={name: ResourceOptions(**given) for name, given in (resources or {}).items()},
@@ -123,6 +124,12 @@ async def are_listening(hall: Hall, count: int) -> bool:
     """Say whether so many workers wait for a wake-up."""
     clients = await hall.redis.client_list()
     return sum(client["cmd"] == "blpop" and "b" in client["flags"] for client in clients) == count
+
+
+def expire(worker: Worker) -> None:
+    """Let the time of what runs be over now."""
+    for attempt in worker.attempts.values():
+        worker._runner._expire(attempt)
 
 
 async def side_of(hall: Hall, job_id: str) -> dict[str, Any]:

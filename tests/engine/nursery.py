@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 TASKS = [found for found in vars(child_tasks).values() if hasattr(found, "executor")]
 
 
-def setup_of(url: str) -> ChildSetup:
-    setup = child_setup(Settings(tasks=["tests.engine.child_tasks"]), redis_url=url, database_url=None)
+def setup_of(url: str, *, database_url: str | None = None, tasks: str = "tests.engine.child_tasks") -> ChildSetup:
+    setup = child_setup(Settings(tasks=[tasks]), redis_url=url, database_url=database_url)
     root = str(Path(__file__).parents[2])
     return setup._replace(facts={**setup.facts, "path": [root, *sys.path], "log_format": "json"})
 

@@ -27,7 +27,7 @@ class Reference(Keyed):
     def enqueue(self, jobs):
         """Return True for each job that was stored, False if its id is another's, or the Holder of its key."""
         taken = self.live.keys() | self.kept.results.keys()
-        for queue, job_id, when, _ in jobs:
+        for queue, job_id, when, *_ in jobs:
             self.queues |= {queue} - ({queue} if job_id in taken else set())
             taken |= {job_id} - ({job_id} if " " in when else set())
         order = sorted(range(len(jobs)), key=lambda n: " " in jobs[n].when)  # first those that have nothing to look at

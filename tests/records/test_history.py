@@ -15,10 +15,10 @@ async def ids(pool, **wanted) -> list[str]:
     return [f"{e.job_id}/{e.attempt}" for e in (await History(pool).executions(**wanted)).executions]
 
 
-async def test_a_row_is_read_back_as_it_was_recorded(database_url):
-    async with a_ledger(database_url) as pool:
+async def test_a_row_is_read_back_as_it_was_recorded(ledger_url):
+    async with a_ledger(ledger_url) as pool:
         await write(pool, [a_record()])
-    async with open_history(database_url) as history:
+    async with open_history(ledger_url) as history:
         found = await history.executions()
     [execution] = found.executions
     assert found.more is None
@@ -29,10 +29,10 @@ async def test_a_row_is_read_back_as_it_was_recorded(database_url):
     assert execution.altered is False
 
 
-async def test_the_newest_come_first_and_by_all_that_can_be_asked_for(database_url):
+async def test_the_newest_come_first_and_by_all_that_can_be_asked_for(ledger_url):
     failed = {"outcome": "failed", "transition": "retry", "fingerprint": "f" * 16}
     facts = {"queue": "mails", "schedule_id": "daily", "batch_id": "import"}
-    async with a_ledger(database_url) as pool:
+    async with a_ledger(ledger_url) as pool:
         await write(pool, [a_record(job_id="a", **failed), a_record(job_id="b", task="other", started_at=NOON_MS + 1)])
         await write(pool, [a_record(job_id="a", attempt=2, started_at=NOON_MS + 2, **facts)])
         assert await ids(pool) == ["a/2", "b/1", "a/1"]
@@ -51,10 +51,10 @@ async def test_the_newest_come_first_and_by_all_that_can_be_asked_for(database_u
 
 
 @pytest.mark.parametrize("asked", [{}, {"task": "email:send"}, {"outcome": "succeeded", "since": NOON}])
-async def test_pages_follow_on_each_other_even_within_one_ms_and_across_months(asked, database_url):
+async def test_pages_follow_on_each_other_even_within_one_ms_and_across_months(asked, ledger_url):
     records = [a_record(job_id=f"j{n:02}", started_at=NOON_MS + (n // 4) * 86_400_000 * 20) for n in range(23)]
     seen, place = [], None
-    async with a_ledger(database_url) as pool:
+    async with a_ledger(ledger_url) as pool:
         await write(pool, records)
         while True:
             found = await History(pool).executions(after=place, limit=5, **asked)
@@ -66,8 +66,8 @@ async def test_pages_follow_on_each_other_even_within_one_ms_and_across_months(a
     assert set(seen) == {record.execution.job_id for record in records}
 
 
-async def test_a_page_that_ends_with_the_last_row_promises_no_more(database_url):
-    async with a_ledger(database_url) as pool:
+async def test_a_page_that_ends_with_the_last_row_promises_no_more(ledger_url):
+    async with a_ledger(ledger_url) as pool:
         await write(pool, [a_record(attempt=n) for n in (1, 2, 3)])
         history = History(pool)
         assert (await history.executions(limit=3)).more is None
@@ -86,15 +86,15 @@ async def test_an_outcome_that_there_is_not_is_refused_before_postgres_is_asked(
             await history.executions(outcome="' OR true")
 
 
-async def test_the_environment_says_where_the_ledger_is(database_url, monkeypatch):
+async def test_the_environment_says_where_the_ledger_is(ledger_url, monkeypatch):
     monkeypatch.delenv("JOBSD_DATABASE_URL", raising=False)
     monkeypatch.delenv("DATABASE_URL", raising=False)
     with pytest.raises(NotConfiguredError, match="no address for Postgres: set JOBSD_DATABASE_URL"):
         async with open_history():
             pass
-    async with a_ledger(database_url) as pool:
+    async with a_ledger(ledger_url) as pool:
         await write(pool, [a_record()])
-    monkeypatch.setenv("DATABASE_URL", database_url)
+    monkeypatch.setenv("DATABASE_URL", ledger_url)
     async with open_history() as history:
         assert len((await history.executions()).executions) == 1
 
@@ -123,8 +123,8 @@ async def test_a_ledger_out_of_reach_is_one_error(tmp_path):
             await history.statistics(since=datetime(2026, 1, 1, tzinfo=UTC))
 
 
-async def test_a_number_too_long_for_python_stops_no_page(database_url):
-    async with a_ledger(database_url) as pool:
+async def test_a_number_too_long_for_python_stops_no_page(ledger_url):
+    async with a_ledger(ledger_url) as pool:
         value = a_record(args="HERE").raw.replace(b'"HERE"', b"[1e5000,-1e5000,1e400]")
         assert await write_as_sent(pool, [value]) == 1
         [execution] = (await History(pool).executions()).executions

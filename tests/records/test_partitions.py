@@ -63,33 +63,33 @@ async def test_the_migration_makes_this_month_and_the_next_two(database_url):
     assert [month.state for month in months] == ["present"] * 3
 
 
-async def test_a_month_is_made_once_and_takes_its_rows_from_the_first_ms_to_the_last(database_url):
+async def test_a_month_is_made_once_and_takes_its_rows_from_the_first_ms_to_the_last(ledger_url):
     edges = {"last": JANUARY - timedelta(milliseconds=1), "first": JANUARY}
-    async with a_ledger(database_url) as pool:
+    async with a_ledger(ledger_url) as pool:
         assert await ensure_partitions(pool, A_YEAR_LATER) == [Month(day, "made") for day in MONTHS]
         assert await ensure_partitions(pool, A_YEAR_LATER) == [Month(day, "present") for day in MONTHS]
         await write(pool, [a_record(job_id=k, started_at=ms(v)) for k, v in edges.items()])
         assert await where(pool) == {"last": "executions_2027_12", "first": "executions_2028_01"}
 
 
-async def test_a_month_is_that_of_utc(database_url):
+async def test_a_month_is_that_of_utc(ledger_url):
     late_evening_in_new_york = datetime(2027, 11, 30, 22, tzinfo=timezone(timedelta(hours=-5)))
-    async with a_ledger(database_url) as pool:
+    async with a_ledger(ledger_url) as pool:
         assert (await ensure_partitions(pool, late_evening_in_new_york))[0].first_day == DECEMBER
 
 
-async def test_rows_of_the_far_past_and_future_are_kept_in_the_default_partition(database_url):
-    async with a_ledger(database_url) as pool:
+async def test_rows_of_the_far_past_and_future_are_kept_in_the_default_partition(ledger_url):
+    async with a_ledger(ledger_url) as pool:
         instants = {"1970": 0, "2001": 1_000_000_000_000, "9999": 253_402_300_799_999}
         written = await write(pool, [a_record(job_id=k, started_at=v, finished_at=v) for k, v in instants.items()])
         assert written.rows == 3
         assert set((await where(pool)).values()) == {"executions_default"}
 
 
-async def test_a_month_takes_what_the_default_partition_has_of_it_and_nothing_else(database_url):
+async def test_a_month_takes_what_the_default_partition_has_of_it_and_nothing_else(ledger_url):
     a_moment = timedelta(milliseconds=1)
     early = {"november": DECEMBER - a_moment, "first": DECEMBER, "last": JANUARY - a_moment, "9999": A_LONG_TIME_LATER}
-    async with a_ledger(database_url) as pool:
+    async with a_ledger(ledger_url) as pool:
         await write(pool, [a_record(job_id=k, started_at=ms(v), message="é") for k, v in early.items()])
         before = await rows(pool)
         await make(pool)
@@ -121,8 +121,8 @@ async def test_a_month_that_was_blocked_by_an_earlier_version_is_made_by_this_on
     await pool.close()
 
 
-async def test_a_month_with_more_rows_in_the_default_partition_than_can_be_moved_at_once_stays_there(database_url):
-    async with a_ledger(database_url) as pool:
+async def test_a_month_with_more_rows_in_the_default_partition_than_can_be_moved_at_once_stays_there(ledger_url):
+    async with a_ledger(ledger_url) as pool:
         await pool.execute(
             "INSERT INTO jobsd.executions (job_id, task, queue, attempt, outcome, transition, started_at, finished_at,"
             " worker) SELECT n::text, 't', 'q', 1, 'lost', 'requeued', $1, $1, 'w'"
@@ -137,8 +137,8 @@ async def test_a_month_with_more_rows_in_the_default_partition_than_can_be_moved
         assert set((await where(pool)).values()) == {"executions_2027_12"}
 
 
-async def test_a_partition_is_like_one_that_postgres_makes(database_url):
-    async with a_ledger(database_url) as pool:
+async def test_a_partition_is_like_one_that_postgres_makes(ledger_url):
+    async with a_ledger(ledger_url) as pool:
         await make(pool)
         await pool.execute(
             "CREATE TABLE jobsd.usual PARTITION OF jobsd.executions FOR VALUES FROM ('2030-01-01') TO ('2030-02-01')"
@@ -160,17 +160,17 @@ async def test_a_partition_is_like_one_that_postgres_makes(database_url):
         assert looks[0] == looks[1]
 
 
-async def test_processes_that_make_a_month_at_once_make_it_once(database_url):
-    async with a_ledger(database_url) as pool:
-        others = [await open_pool(database_url) for _ in range(3)]
+async def test_processes_that_make_a_month_at_once_make_it_once(ledger_url):
+    async with a_ledger(ledger_url) as pool:
+        others = [await open_pool(ledger_url) for _ in range(3)]
         answers = await asyncio.gather(*(ensure_partitions(each, A_YEAR_LATER) for each in (pool, *others)))
         for other in others:
             await other.close()
     assert sorted(month.state for months in answers for month in months) == ["made"] * 3 + ["present"] * 9
 
 
-async def test_behind_a_long_reader_making_gives_up_and_records_do_not_even_wait(database_url):
-    async with a_ledger(database_url) as pool:
+async def test_behind_a_long_reader_making_gives_up_and_records_do_not_even_wait(ledger_url):
+    async with a_ledger(ledger_url) as pool:
         async with pool.transaction() as reader:
             await reader.fetch("SELECT count(*) FROM jobsd.executions")
             making = asyncio.create_task(ensure_partitions(pool, A_YEAR_LATER))
@@ -181,8 +181,8 @@ async def test_behind_a_long_reader_making_gives_up_and_records_do_not_even_wait
         await make(pool)
 
 
-async def test_months_that_are_over_are_dropped_and_no_others(database_url):
-    async with a_ledger(database_url) as pool:
+async def test_months_that_are_over_are_dropped_and_no_others(ledger_url):
+    async with a_ledger(ledger_url) as pool:
         await make(pool)
         await write(pool, [a_record(job_id=f"{day:%m}", started_at=ms(day)) for day in (*MONTHS, MARCH)])
         nearly = FEBRUARY - timedelta(microseconds=1)
@@ -197,8 +197,8 @@ async def test_months_that_are_over_are_dropped_and_no_others(database_url):
         assert await where(pool) == {"03": "executions_default"}
 
 
-async def test_a_partition_that_somebody_attached_by_hand_is_his(database_url):
-    async with a_ledger(database_url) as pool:
+async def test_a_partition_that_somebody_attached_by_hand_is_his(ledger_url):
+    async with a_ledger(ledger_url) as pool:
         await pool.execute(
             "CREATE TABLE jobsd.my_executions_2001_12 PARTITION OF jobsd.executions"
             " FOR VALUES FROM ('2001-01-01') TO ('2002-01-01')"
@@ -208,18 +208,18 @@ async def test_a_partition_that_somebody_attached_by_hand_is_his(database_url):
         assert await pool.fetchval("SELECT to_regclass('jobsd.executions_2001_01') IS NOT NULL")
 
 
-async def test_a_month_that_a_view_of_somebody_reads_is_not_dropped_under_it(database_url):
-    async with a_ledger(database_url) as pool:
+async def test_a_month_that_a_view_of_somebody_reads_is_not_dropped_under_it(ledger_url):
+    async with a_ledger(ledger_url) as pool:
         await make(pool)
         await pool.execute("CREATE VIEW mine AS SELECT job_id FROM jobsd.executions_2027_12")
         with pytest.raises(asyncpg.DependentObjectsStillExistError, match="view mine depends on"):
             await drop_partitions(pool, FEBRUARY)
 
 
-async def test_processes_that_drop_a_month_at_once_drop_it_once(database_url):
-    async with a_ledger(database_url) as pool:
+async def test_processes_that_drop_a_month_at_once_drop_it_once(ledger_url):
+    async with a_ledger(ledger_url) as pool:
         await make(pool)
-        others = [await open_pool(database_url) for _ in range(3)]
+        others = [await open_pool(ledger_url) for _ in range(3)]
         answers = await asyncio.gather(*(drop_partitions(each, MARCH) for each in (pool, *others)))
         for other in others:
             await other.close()
@@ -227,8 +227,8 @@ async def test_processes_that_drop_a_month_at_once_drop_it_once(database_url):
     assert sum(len(dropped.months) for dropped in answers) == 6
 
 
-async def test_behind_a_long_reader_dropping_gives_up_and_records_go_on(database_url):
-    async with a_ledger(database_url) as pool:
+async def test_behind_a_long_reader_dropping_gives_up_and_records_go_on(ledger_url):
+    async with a_ledger(ledger_url) as pool:
         await make(pool)
         async with pool.transaction() as reader:
             await reader.fetch("SELECT count(*) FROM jobsd.executions")
@@ -240,8 +240,8 @@ async def test_behind_a_long_reader_dropping_gives_up_and_records_go_on(database
         assert (await drop_partitions(pool, FEBRUARY)).months[-2:] == [DECEMBER, JANUARY]
 
 
-async def test_a_row_is_found_by_its_key_whatever_partition_it_is_in(database_url):
-    async with a_ledger(database_url) as pool:
+async def test_a_row_is_found_by_its_key_whatever_partition_it_is_in(ledger_url):
+    async with a_ledger(ledger_url) as pool:
         old = a_record(started_at=NOON_MS - 10**11, outcome="lost", transition="requeued")
         await write(pool, [old])
         await write(pool, [a_record(started_at=NOON_MS - 10**11)])

@@ -56,8 +56,8 @@ def problems(name: str, plan: dict[str, Any]) -> Iterator[str]:
 
 
 @pytest.mark.timeout(120)
-async def test_pages_and_statistics_are_answered_from_a_few_blocks(database_url):
-    async with a_ledger(database_url) as pool:
+async def test_pages_and_statistics_are_answered_from_a_few_blocks(ledger_url):
+    async with a_ledger(ledger_url) as pool:
         await load(pool, ROWS, until=NOW)
         found: list[str] = []
         for name, ask in questions(History(explainer := Explainer(pool)), NOW).items():

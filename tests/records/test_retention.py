@@ -318,3 +318,30 @@ async def test_a_delete_in_the_default_partition_goes_by_index(database_url):
         plan = "\n".join(row["QUERY PLAN"] for row in await pool.fetch(f"EXPLAIN {query('delete_strays')}", *values))
     assert "executions_default_started_at_idx" in plan, plan
     assert "Seq Scan" not in plan, plan
+
+
+async def test_effects_and_steps_stay_as_long_as_executions_do_and_steps_of_a_sleeping_job_until_it_has_slept(
+    database_url, caplog, small_portions
+):
+    async with a_ledger(database_url) as pool:
+        ages = [WEEK * 53] * 25 + [WEEK * 51]
+        for n, age in enumerate(ages):
+            await pool.execute("INSERT INTO jobsd.effects VALUES ($1, 'i', 't', 'task', null, $2)", str(n), NOW - age)
+            await pool.execute("INSERT INTO jobsd.steps VALUES ($1, 'i', 'charge', 1, 't', '1', $2)", str(n), NOW - age)
+        await pool.execute("INSERT INTO jobsd.steps VALUES ('7', 'i', 'sleep:1', 2, 't', '1', $1)", NOW + WEEK)
+        caplog.clear()
+        assert await Retention(YEAR, {"succeeded": WEEK}).sweep(pool, NOW, at_once) == "all"
+        assert [row["job_id"] for row in await pool.fetch("SELECT job_id FROM jobsd.effects")] == ["25"]
+        kept = await pool.fetch("SELECT job_id, key FROM jobsd.steps ORDER BY job_id, key")
+        assert [tuple(row.values()) for row in kept] == [("25", "charge"), ("7", "charge"), ("7", "sleep:1")]
+    [line] = told(caplog, Event.EFFECTS_DELETED)
+    assert (line["effects"], line["steps"]) == (25, 24)
+
+
+async def test_effects_stay_for_a_day_though_executions_go_sooner(database_url):
+    async with a_ledger(database_url) as pool:
+        for hours in (23, 25):
+            at = NOW - timedelta(hours=hours)
+            await pool.execute("INSERT INTO jobsd.effects VALUES ($1, 'i', 't', 'task', null, $2)", str(hours), at)
+        await Retention(timedelta(hours=1), {}).sweep(pool, NOW, at_once)
+        assert [row["job_id"] for row in await pool.fetch("SELECT job_id FROM jobsd.effects")] == ["23"]

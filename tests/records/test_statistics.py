@@ -26,7 +26,7 @@ def runs(outcomes, **facts):
     ]
 
 
-async def test_every_outcome_is_counted_and_those_of_each_task_and_hour_apart(database_url):
+async def test_every_outcome_is_counted_and_those_of_each_task_and_hour_apart(ledger_url):
     outcomes = [
         ("succeeded", "completed"),
         ("failed", "retry"),
@@ -39,7 +39,7 @@ async def test_every_outcome_is_counted_and_those_of_each_task_and_hour_apart(da
         ("lost", "requeued"),
         ("expired", "archived"),
     ]
-    async with a_ledger(database_url) as pool:
+    async with a_ledger(ledger_url) as pool:
         await write(pool, runs(outcomes))
         await write(pool, [a_record(task="other"), a_record(job_id="later", started_at=NOON_MS + HOUR_MS)])
         history = History(pool)
@@ -59,7 +59,7 @@ async def test_every_outcome_is_counted_and_those_of_each_task_and_hour_apart(da
 
 
 @pytest.mark.parametrize("folded", [False, True])
-async def test_lengths_are_at_most_a_twentieth_off(folded, database_url):
+async def test_lengths_are_at_most_a_twentieth_off(folded, ledger_url):
     drawn = random.Random(5)
     lengths = [round(drawn.lognormvariate(5, 1.5)) + 1 for _ in range(2_000)]
     waits = [round(drawn.lognormvariate(3, 1)) + 1 for _ in range(2_000)]
@@ -67,7 +67,7 @@ async def test_lengths_are_at_most_a_twentieth_off(folded, database_url):
         a_record(job_id=f"j{n}", scheduled_for=NOON_MS - wait, finished_at=NOON_MS + length)
         for n, (length, wait) in enumerate(zip(lengths, waits, strict=True))
     ]
-    async with a_ledger(database_url) as pool:
+    async with a_ledger(ledger_url) as pool:
         for start in range(0, len(records), 300):
             await write(pool, records[start : start + 300])
             if folded:
@@ -84,8 +84,8 @@ async def test_lengths_are_at_most_a_twentieth_off(folded, database_url):
             assert quantile == pytest.approx(exact[n - 1] / 1000, rel=0.06)
 
 
-async def test_a_run_of_no_length_and_one_of_months_have_their_place(database_url):
-    async with a_ledger(database_url) as pool:
+async def test_a_run_of_no_length_and_one_of_months_have_their_place(ledger_url):
+    async with a_ledger(ledger_url) as pool:
         await write(pool, [a_record(finished_at=NOON_MS)])
         await write(pool, [a_record(job_id="long", finished_at=NOON_MS + 100 * 24 * HOUR_MS)])
         [found] = await History(pool).statistics(since=NOON)
@@ -93,16 +93,16 @@ async def test_a_run_of_no_length_and_one_of_months_have_their_place(database_ur
     assert found.p99_s == pytest.approx(100 * 86_400, rel=0.05)
 
 
-async def test_what_only_was_lost_has_no_length(database_url):
-    async with a_ledger(database_url) as pool:
+async def test_what_only_was_lost_has_no_length(ledger_url):
+    async with a_ledger(ledger_url) as pool:
         await write(pool, runs([("lost", "requeued"), ("expired", "archived")]))
         [found] = await History(pool).statistics(since=NOON)
     assert (found.runs, found.mean_s, found.p50_s, found.p99_s) == (2, None, None, None)
     assert found.wait_p50_s is not None
 
 
-async def test_a_run_that_was_taken_for_lost_is_counted_once(database_url):
-    async with a_ledger(database_url) as pool:
+async def test_a_run_that_was_taken_for_lost_is_counted_once(ledger_url):
+    async with a_ledger(ledger_url) as pool:
         await write(pool, runs([("lost", "requeued")]))
         await fold(pool)
         await write(pool, runs([("succeeded", "completed")]))
@@ -112,9 +112,9 @@ async def test_a_run_that_was_taken_for_lost_is_counted_once(database_url):
             await fold(pool)
 
 
-async def test_a_better_outcome_that_began_to_be_written_before_the_loss_was_is_counted_once(database_url):
+async def test_a_better_outcome_that_began_to_be_written_before_the_loss_was_is_counted_once(ledger_url):
     """Its statement waits for another's row, and is then the older of the two by the clock."""
-    async with a_ledger(database_url) as pool, a_ledger(database_url) as other:
+    async with a_ledger(ledger_url) as pool, a_ledger(ledger_url) as other:
         waits = [a_record(job_id="a"), a_record(job_id="z")]
         async with other.transaction() as connection:
             await connection.execute(query("insert_executions"), [as_json(waits[0].execution).decode()])
@@ -126,16 +126,16 @@ async def test_a_better_outcome_that_began_to_be_written_before_the_loss_was_is_
     assert (found.runs, found.succeeded, found.lost) == (2, 2, 0)
 
 
-async def test_a_record_that_comes_twice_is_counted_once(database_url):
-    async with a_ledger(database_url) as pool:
+async def test_a_record_that_comes_twice_is_counted_once(ledger_url):
+    async with a_ledger(ledger_url) as pool:
         assert (await write(pool, [a_record()])).rows == 1
         assert (await write(pool, [a_record(), a_record(job_id="other")])).rows == 1
         [found] = await History(pool).statistics(since=NOON)
     assert found.runs == 2
 
 
-async def test_folding_by_many_at_once_while_others_write_counts_everything_once(database_url):
-    async with a_ledger(database_url) as pool:
+async def test_folding_by_many_at_once_while_others_write_counts_everything_once(ledger_url):
+    async with a_ledger(ledger_url) as pool:
 
         async def writes(writer: int) -> None:
             for n in range(20):
@@ -156,8 +156,8 @@ async def test_folding_by_many_at_once_while_others_write_counts_everything_once
     assert before == after
 
 
-async def test_a_call_takes_no_more_than_it_says(database_url):
-    async with a_ledger(database_url) as pool:
+async def test_a_call_takes_no_more_than_it_says(ledger_url):
+    async with a_ledger(ledger_url) as pool:
         await write(pool, [a_record()])
         more = (
             "INSERT INTO jobsd.statistics_changes SELECT c.* FROM jobsd.statistics_changes AS c, generate_series(1, $1)"
@@ -166,8 +166,8 @@ async def test_a_call_takes_no_more_than_it_says(database_url):
         assert [await fold(pool) for _ in range(3)] == [MOST, 1, 0]
 
 
-async def test_days_and_queues_can_be_told_apart(database_url):
-    async with a_ledger(database_url) as pool:
+async def test_days_and_queues_can_be_told_apart(ledger_url):
+    async with a_ledger(ledger_url) as pool:
         await write(pool, [a_record(job_id=f"j{n}", started_at=NOON_MS + n * 9 * HOUR_MS) for n in range(4)])
         await write(pool, [a_record(job_id="m", queue="mails")])
         history = History(pool)
@@ -185,10 +185,10 @@ async def test_days_and_queues_can_be_told_apart(database_url):
     ("since", "until", "runs"),
     [(0, 96, 96), (12, 84, 72), (12, 12.5, 1), (13, 23, 10), (11.5, 36, 25), (36, 48, 12), (0, 24, 24), (-50, 0, 0)],
 )
-async def test_whole_days_and_the_hours_around_them_are_each_counted_once(since, until, runs, database_url):
+async def test_whole_days_and_the_hours_around_them_are_each_counted_once(since, until, runs, ledger_url):
     """Days from midnight to midnight are summed up beforehand; a run each hour, for four days from midnight on."""
     midnight, midnight_ms = NOON - 12 * HOUR, NOON_MS - 12 * HOUR_MS
-    async with a_ledger(database_url) as pool:
+    async with a_ledger(ledger_url) as pool:
         await write(pool, [a_record(job_id=f"j{n}", started_at=midnight_ms + n * HOUR_MS) for n in range(96)])
         for _ in range(2):  # not folded yet, and folded
             found = await History(pool).statistics(since=midnight + since * HOUR, until=midnight + until * HOUR)
@@ -196,9 +196,9 @@ async def test_whole_days_and_the_hours_around_them_are_each_counted_once(since,
             await fold(pool)
 
 
-async def test_failures_that_are_alike_are_one_group_with_its_first_and_its_last(database_url):
+async def test_failures_that_are_alike_are_one_group_with_its_first_and_its_last(ledger_url):
     failed = {"outcome": "failed", "transition": "retry", "error_type": "ValueError"}
-    async with a_ledger(database_url) as pool:
+    async with a_ledger(ledger_url) as pool:
         history = History(pool)
         await write(pool, [a_record(job_id="a", fingerprint="one", message="first", **failed)])
         await fold(pool)
@@ -226,9 +226,9 @@ async def test_failures_that_are_alike_are_one_group_with_its_first_and_its_last
         assert (one.job_id, one.message, one.failures) == ("b", "last", 3)
 
 
-async def test_old_hours_and_failures_are_forgotten(database_url):
+async def test_old_hours_and_failures_are_forgotten(ledger_url):
     failed = {"outcome": "failed", "transition": "retry", "error_type": "E", "fingerprint": "f"}
-    async with a_ledger(database_url) as pool:
+    async with a_ledger(ledger_url) as pool:
         history = History(pool)
         await write(pool, [a_record(**failed), a_record(job_id="new", started_at=NOON_MS + 2 * HOUR_MS)])
         await fold(pool)

@@ -40,8 +40,8 @@ def month(days: int) -> str:
     return f"executions_{datetime.now(UTC) - timedelta(days=days):%Y_%m}"
 
 
-async def test_the_printed_queries_read_an_index_or_the_months_that_they_ask_for(database_url):
-    async with a_ledger(database_url) as pool:
+async def test_the_printed_queries_read_an_index_or_the_months_that_they_ask_for(ledger_url):
+    async with a_ledger(ledger_url) as pool:
         await ensure_views(pool, "public")
         for months in (1, 2, 3):
             await pool.execute("SELECT jobsd.ensure_partition(now() - $1::integer * interval '1 month')", months)

@@ -88,8 +88,8 @@ async def columns(pool: Pool, view: str) -> list[tuple[str, str]]:
     return [(row["column_name"], row["data_type"]) for row in await pool.fetch(sql, view)]
 
 
-async def test_the_columns_are_those_of_the_documents_in_their_order(database_url):
-    async with views(database_url) as pool:
+async def test_the_columns_are_those_of_the_documents_in_their_order(ledger_url):
+    async with views(ledger_url) as pool:
         assert await columns(pool, "job_executions") == [
             ("id", "bigint"),
             ("job_id", "text"),
@@ -114,8 +114,8 @@ async def test_the_columns_are_those_of_the_documents_in_their_order(database_ur
         ]
 
 
-async def test_what_ran_succeeded_or_failed_or_was_neither(database_url):
-    async with views(database_url) as pool:
+async def test_what_ran_succeeded_or_failed_or_was_neither(ledger_url):
+    async with views(ledger_url) as pool:
         await write(
             pool,
             [a_record(**record.execution._asdict() | {"task": record.execution.job_id}) for record in every_outcome()],
@@ -135,11 +135,11 @@ async def test_what_ran_succeeded_or_failed_or_was_neither(database_url):
     }
 
 
-async def test_an_execution_is_shown_with_all_that_is_known_of_it(database_url):
+async def test_an_execution_is_shown_with_all_that_is_known_of_it(ledger_url):
     failed = a_record(
         outcome="failed", transition="retry", message="no route", error_trace="Traceback …", result_data=None
     )
-    async with views(database_url) as pool:
+    async with views(ledger_url) as pool:
         await write(pool, [failed])
         [row] = await pool.fetch("SELECT * FROM job_executions")
         [kept] = await pool.fetch("SELECT id, created_at, updated_at FROM jobsd.executions")
@@ -148,28 +148,28 @@ async def test_an_execution_is_shown_with_all_that_is_known_of_it(database_url):
     assert {name: row[name] for name in ("id", "created_at", "updated_at")} == dict(kept)
 
 
-async def test_the_message_of_a_success_is_the_one_that_its_result_brings(database_url):
+async def test_the_message_of_a_success_is_the_one_that_its_result_brings(ledger_url):
     results = [{"success": True, "message": "150 made", "data": {"made": 150}}, {"message": 5}, ["message"], "x", None]
-    async with views(database_url) as pool:
+    async with views(ledger_url) as pool:
         await write(pool, [a_record(attempt=n, result_data=result) for n, result in enumerate(results, 1)])
         rows = await pool.fetch("SELECT message, result_data FROM job_executions ORDER BY id")
     assert [row["message"] for row in rows] == ["150 made", None, None, None, None]
     assert [row["result_data"] and json.loads(row["result_data"]) for row in rows] == results
 
 
-async def test_two_schedules_of_three_runs_each_are_two_groups_of_three(database_url):
+async def test_two_schedules_of_three_runs_each_are_two_groups_of_three(ledger_url):
     runs = [
         a_run(n * MINUTE_MS, job_id=f"{schedule}-{n}", schedule_id=schedule)
         for schedule in ("nightly", "hourly")
         for n in range(3)
     ]
-    async with views(database_url) as pool:
+    async with views(ledger_url) as pool:
         await write(pool, runs)
         rows = await pool.fetch("SELECT job_id, count(*) AS runs FROM job_executions GROUP BY job_id")
     assert {row["job_id"]: row["runs"] for row in rows} == {"nightly": 3, "hourly": 3}
 
 
-async def test_the_printed_queries_mean_what_they_meant(database_url):
+async def test_the_printed_queries_mean_what_they_meant(ledger_url):
     failed = {"outcome": "failed", "transition": "retry", "message": "no"}
     runs = [
         a_run(1 * MINUTE_MS, job_id="1", schedule_id="nightly"),
@@ -179,7 +179,7 @@ async def test_the_printed_queries_mean_what_they_meant(database_url):
         a_run(8 * DAY_MS, job_id="5"),
         *(a_run(9 * DAY_MS + n, job_id=f"old-{n}") for n in range(20)),
     ]
-    async with views(database_url) as pool:
+    async with views(ledger_url) as pool:
         await write(pool, runs)
         recent, bad, statistics = [await pool.fetch(sql) for sql in (RECENT, FAILED, STATISTICS)]
     assert len(recent) == 20
@@ -196,10 +196,10 @@ async def test_the_printed_queries_mean_what_they_meant(database_url):
 
 
 @pytest.mark.skipif(not PSQL.exists(), reason="there is no psql beside this Postgres")
-async def test_the_printed_block_runs_in_psql_as_it_stands(database_url):
-    async with views(database_url) as pool:
+async def test_the_printed_block_runs_in_psql_as_it_stands(ledger_url):
+    async with views(ledger_url) as pool:
         await write(pool, [a_run(MINUTE_MS, job_id="1", schedule_id="nightly")])
-        arguments = [str(PSQL), "--no-psqlrc", "--set=ON_ERROR_STOP=1", "--csv", database_url]
+        arguments = [str(PSQL), "--no-psqlrc", "--set=ON_ERROR_STOP=1", "--csv", ledger_url]
         process = await asyncio.create_subprocess_exec(*arguments, stdin=-1, stdout=-1, stderr=-1)
         out, errors = await process.communicate(f"{RECENT}\n{FAILED}\n{STATISTICS}".encode())
     assert (process.returncode, errors.decode()) == (0, "")
@@ -208,9 +208,9 @@ async def test_the_printed_block_runs_in_psql_as_it_stands(database_url):
     assert lines[-1].startswith("nightly,1,1,1.5000")
 
 
-async def test_the_job_log_has_one_row_for_each_job_that_ended(database_url):
+async def test_the_job_log_has_one_row_for_each_job_that_ended(ledger_url):
     retried = a_record(job_id="failed", attempt=7, outcome="failed", transition="retry", started_at=NOON_MS - 1)
-    async with views(database_url) as pool:
+    async with views(ledger_url) as pool:
         await write(pool, [*every_outcome(), retried])
         rows = await pool.fetch("SELECT * FROM job_log")
         finished = await pool.fetchval("SELECT finished_at FROM jobsd.executions WHERE job_id = 'succeeded'")
@@ -229,7 +229,7 @@ async def test_the_job_log_has_one_row_for_each_job_that_ended(database_url):
     assert {row["created_at"] for row in rows} == {finished}
 
 
-async def test_every_failure_in_the_job_log_has_an_error_message(database_url):
+async def test_every_failure_in_the_job_log_has_an_error_message(ledger_url):
     bad = {"outcome": "failed", "transition": "archived"}
     records = [
         a_record(job_id="said", message="no route", error_type="OSError", **bad),
@@ -237,14 +237,14 @@ async def test_every_failure_in_the_job_log_has_an_error_message(database_url):
         a_record(job_id="bare", **bad),
         a_record(job_id="dropped", message="not needed any more", outcome="dropped", transition="removed"),
     ]
-    async with views(database_url) as pool:
+    async with views(ledger_url) as pool:
         await write(pool, records)
         found = {row["job_id"]: row["error_message"] for row in await pool.fetch("SELECT * FROM job_log")}
     assert found == {"said": "no route", "mute": "OSError", "bare": "failed", "dropped": None}
 
 
-async def test_a_job_run_again_from_the_archive_has_a_row_for_each_of_its_ends(database_url):
-    async with views(database_url) as pool:
+async def test_a_job_run_again_from_the_archive_has_a_row_for_each_of_its_ends(ledger_url):
+    async with views(ledger_url) as pool:
         await write(
             pool, [a_record(outcome="failed", transition="archived"), a_record(attempt=2, started_at=NOON_MS + 9)]
         )
@@ -253,9 +253,9 @@ async def test_a_job_run_again_from_the_archive_has_a_row_for_each_of_its_ends(d
     assert rows[0]["id"] != rows[1]["id"]
 
 
-async def test_the_id_in_the_job_log_is_a_proper_uuid_and_never_changes(database_url):
+async def test_the_id_in_the_job_log_is_a_proper_uuid_and_never_changes(ledger_url):
     ids = []
-    async with views(database_url) as pool:
+    async with views(ledger_url) as pool:
         await write(pool, [a_record(outcome="lost", transition="archived")])
         ids.append(await pool.fetchval("SELECT id FROM job_log"))
         await write(pool, [a_record()])  # a late ending replaces the loss

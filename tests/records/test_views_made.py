@@ -43,17 +43,17 @@ async def comment(pool: Pool, view: str) -> str:
     return await pool.fetchval("SELECT obj_description($1::text::regclass, 'pg_class')", view)
 
 
-async def test_the_views_are_made_once_and_say_what_they_are(database_url):
-    async with a_ledger(database_url) as pool:
+async def test_the_views_are_made_once_and_say_what_they_are(ledger_url):
+    async with a_ledger(ledger_url) as pool:
         assert await ensure_views(pool, "public") == [View(EXECUTIONS, "made"), View(LOG, "made")]
         assert await ensure_views(pool, "public") == []
         assert (await comment(pool, "job_executions")).startswith("One row for every attempt that ran, ")
         assert (await comment(pool, "job_log")).startswith("One row for every job that ended, ")
 
 
-async def test_processes_that_make_them_at_once_make_them_once(database_url):
-    async with a_ledger(database_url) as pool:
-        others = [await open_pool(database_url) for _ in range(3)]
+async def test_processes_that_make_them_at_once_make_them_once(ledger_url):
+    async with a_ledger(ledger_url) as pool:
+        others = [await open_pool(ledger_url) for _ in range(3)]
         answers = await asyncio.gather(*(ensure_views(each, "public") for each in (pool, *others)))
         for other in others:
             await other.close()
@@ -61,8 +61,8 @@ async def test_processes_that_make_them_at_once_make_them_once(database_url):
 
 
 @pytest.mark.parametrize("schema", ["reports", "Mixed_Case", "select", 'x"; DROP SCHEMA jobsd CASCADE; --'])
-async def test_they_are_in_the_schema_that_is_named_and_nowhere_else(database_url, schema):
-    async with a_ledger(database_url) as pool:
+async def test_they_are_in_the_schema_that_is_named_and_nowhere_else(ledger_url, schema):
+    async with a_ledger(ledger_url) as pool:
         await pool.execute(await pool.fetchval("SELECT format('CREATE SCHEMA %I', $1::text)", schema))
         assert [view.state for view in await ensure_views(pool, schema)] == ["made", "made"]
         assert await ensure_views(pool, schema) == []
@@ -71,10 +71,10 @@ async def test_they_are_in_the_schema_that_is_named_and_nowhere_else(database_ur
         assert await pool.fetchval("SHOW search_path") == '"$user", public'
 
 
-async def test_a_view_of_an_older_version_is_replaced_and_its_readers_keep_their_right(database_url):
-    async with a_ledger(database_url) as pool:
+async def test_a_view_of_an_older_version_is_replaced_and_its_readers_keep_their_right(ledger_url):
+    async with a_ledger(ledger_url) as pool:
         await ensure_views(pool, "public")
-        async with a_plain_role(pool, database_url) as (role, plain):
+        async with a_plain_role(pool, ledger_url) as (role, plain):
             await pool.execute(f'GRANT SELECT ON job_log TO "{role}"')
             await pool.execute(OURS_OF_YORE)
             assert await ensure_views(pool, "public") == [View(LOG, "replaced")]
@@ -83,8 +83,8 @@ async def test_a_view_of_an_older_version_is_replaced_and_its_readers_keep_their
             assert await plain.fetchval("SELECT status FROM job_log") == "COMPLETED"
 
 
-async def test_a_view_of_an_older_version_with_other_columns_is_made_anew(database_url):
-    async with a_ledger(database_url) as pool:
+async def test_a_view_of_an_older_version_with_other_columns_is_made_anew(ledger_url):
+    async with a_ledger(ledger_url) as pool:
         await pool.execute(WITH_OTHER_COLUMNS)
         await pool.execute(OURS_OF_YORE)
         assert await ensure_views(pool, "public") == [View(EXECUTIONS, "made"), View(LOG, "replaced")]
@@ -92,8 +92,8 @@ async def test_a_view_of_an_older_version_with_other_columns_is_made_anew(databa
         assert await pool.fetch("SELECT id, status FROM job_log") == []
 
 
-async def test_one_that_others_build_on_is_left_as_it_was(database_url):
-    async with a_ledger(database_url) as pool:
+async def test_one_that_others_build_on_is_left_as_it_was(ledger_url):
+    async with a_ledger(ledger_url) as pool:
         await pool.execute(WITH_OTHER_COLUMNS)
         await pool.execute(OURS_OF_YORE)
         await pool.execute("CREATE VIEW public.theirs AS SELECT old FROM job_log")
@@ -118,8 +118,8 @@ async def test_one_that_others_build_on_is_left_as_it_was(database_url):
         ("type", "CREATE TYPE public.job_log AS ENUM ('mine')"),
     ],
 )
-async def test_what_has_the_name_already_is_left_alone(database_url, kind, sql):
-    async with a_ledger(database_url) as pool:
+async def test_what_has_the_name_already_is_left_alone(ledger_url, kind, sql):
+    async with a_ledger(ledger_url) as pool:
         await pool.execute(sql)
         before = await pool.fetch("SELECT oid, relname, xmin::text FROM pg_class WHERE relname = 'job_log'")
         made, skipped = await ensure_views(pool, "public")
@@ -129,8 +129,8 @@ async def test_what_has_the_name_already_is_left_alone(database_url, kind, sql):
         assert await pool.fetch("SELECT oid, relname, xmin::text FROM pg_class WHERE relname = 'job_log'") == before
 
 
-async def test_a_schema_that_does_not_exist_is_an_error_that_names_the_setting(database_url):
-    async with a_ledger(database_url) as pool:
+async def test_a_schema_that_does_not_exist_is_an_error_that_names_the_setting(ledger_url):
+    async with a_ledger(ledger_url) as pool:
         with pytest.raises(
             SettingsError, match=r"^records.views: the database at .* has no schema 'reprots'; create it"
         ):
@@ -138,10 +138,10 @@ async def test_a_schema_that_does_not_exist_is_an_error_that_names_the_setting(d
         assert await pool.fetchval("SELECT to_regnamespace('reprots') IS NULL")
 
 
-async def test_a_role_that_may_not_create_is_told_what_an_administrator_types_and_that_helps(database_url):
-    async with a_ledger(database_url) as pool:
+async def test_a_role_that_may_not_create_is_told_what_an_administrator_types_and_that_helps(ledger_url):
+    async with a_ledger(ledger_url) as pool:
         await pool.execute("CREATE SCHEMA reports")
-        async with a_plain_role(pool, database_url) as (role, plain):
+        async with a_plain_role(pool, ledger_url) as (role, plain):
             refused = await ensure_views(plain, "reports")
             assert [view.state for view in refused] == ["skipped", "skipped"]
             assert {view.cause for view in refused} == {"this role may not create anything in that schema"}
@@ -152,17 +152,17 @@ async def test_a_role_that_may_not_create_is_told_what_an_administrator_types_an
             assert [view.state for view in await ensure_views(plain, "reports")] == ["made", "made"]
 
 
-async def test_a_view_of_ours_that_belongs_to_another_role_is_left_as_it_was(database_url):
-    async with a_ledger(database_url) as pool:
+async def test_a_view_of_ours_that_belongs_to_another_role_is_left_as_it_was(ledger_url):
+    async with a_ledger(ledger_url) as pool:
         await ensure_views(pool, "public")
         await pool.execute(OURS_OF_YORE)
-        async with a_plain_role(pool, database_url) as (role, plain):
+        async with a_plain_role(pool, ledger_url) as (role, plain):
             await pool.execute(f'GRANT CREATE ON SCHEMA public TO "{role}"; GRANT USAGE ON SCHEMA jobsd TO "{role}"')
             assert await ensure_views(plain, "public") == [View(LOG, "skipped", "must be owner of view job_log")]
 
 
-async def test_behind_a_long_reader_it_gives_up_and_says_so(database_url):
-    async with a_ledger(database_url) as pool:
+async def test_behind_a_long_reader_it_gives_up_and_says_so(ledger_url):
+    async with a_ledger(ledger_url) as pool:
         await ensure_views(pool, "public")
         await pool.execute(OURS_OF_YORE)
         async with pool.transaction() as reader:
@@ -172,9 +172,9 @@ async def test_behind_a_long_reader_it_gives_up_and_says_so(database_url):
         assert await ensure_views(pool, "public") == [View(LOG, "replaced")]
 
 
-async def test_a_daemon_logs_what_came_of_it_and_goes_on(database_url, caplog):
+async def test_a_daemon_logs_what_came_of_it_and_goes_on(ledger_url, caplog):
     caplog.set_level(logging.INFO, logger="jobsd")
-    async with a_ledger(database_url) as pool:
+    async with a_ledger(ledger_url) as pool:
         await pool.execute("CREATE TABLE public.job_log (mine int)")
         caplog.clear()
         await provide_views(pool, "public")

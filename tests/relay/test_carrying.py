@@ -44,8 +44,8 @@ def undecoded(monkeypatch):
         yield
 
 
-async def test_usual_values_become_rows_without_being_decoded(database_url, monkeypatch):
-    async with a_ledger(database_url) as ledger:
+async def test_usual_values_become_rows_without_being_decoded(ledger_url, monkeypatch):
+    async with a_ledger(ledger_url) as ledger:
         with undecoded(monkeypatch):
             written = await carrying.write(ledger, [(b"a", a_value(job_id="a")), (b"b", a_value(job_id="b"))])
             assert [row["job_id"] for row in await rows(ledger)] == ["a", "b"]
@@ -70,8 +70,8 @@ async def test_usual_values_become_rows_without_being_decoded(database_url, monk
         a_value(scheduled_for=9_000_000_000_000_000, enqueued_at=-5),
     ],
 )
-async def test_a_row_is_the_same_whether_postgres_opens_the_value_or_python_does(database_url, value):
-    async with a_ledger(database_url) as ledger:
+async def test_a_row_is_the_same_whether_postgres_opens_the_value_or_python_does(ledger_url, value):
+    async with a_ledger(ledger_url) as ledger:
         assert await carrying.write(ledger, [(b"job-1", value)]) == (1, [])
         sent = await taken_rows(ledger)
         assert await carrying._decode_and_write(ledger, [(b"job-1", value)]) == (1, [])
@@ -94,9 +94,9 @@ async def test_a_row_is_the_same_whether_postgres_opens_the_value_or_python_does
         [b'["', b'[""]', b'["\\'],
     ],
 )
-async def test_no_value_breaks_out_of_its_place(database_url, hostile):
+async def test_no_value_breaks_out_of_its_place(ledger_url, hostile):
     sent = [(b"h%d" % n, value) for n, value in enumerate(hostile)]
-    async with a_ledger(database_url) as ledger:
+    async with a_ledger(ledger_url) as ledger:
         written = await carrying.write(ledger, [sent[0], GOOD, *sent[1:]])
         assert [row["job_id"] for row in await rows(ledger)] == ["good"]
     assert written.rows == 1
@@ -129,8 +129,8 @@ async def test_no_value_breaks_out_of_its_place(database_url, hostile):
         with_args(b'"\xff"'),
     ],
 )
-async def test_a_value_of_the_wrong_kind_is_rejected_alone_and_with_its_bytes(database_url, value):
-    async with a_ledger(database_url) as ledger:
+async def test_a_value_of_the_wrong_kind_is_rejected_alone_and_with_its_bytes(ledger_url, value):
+    async with a_ledger(ledger_url) as ledger:
         written = await carrying.write(ledger, [GOOD, (b"bad", value)])
         assert [row["job_id"] for row in await rows(ledger)] == ["good"]
     assert (written.rows, [bad.raw for bad in written.rejected]) == (1, [value])
@@ -147,62 +147,62 @@ async def test_a_value_of_the_wrong_kind_is_rejected_alone_and_with_its_bytes(da
     ],
     ids=["zero", "surrogate", "no numbers", "too large", "nested"],
 )
-async def test_what_postgres_refuses_in_json_is_kept_in_a_safe_form(database_url, text, kept):
-    async with a_ledger(database_url) as ledger:
+async def test_what_postgres_refuses_in_json_is_kept_in_a_safe_form(ledger_url, text, kept):
+    async with a_ledger(ledger_url) as ledger:
         assert await carrying.write(ledger, [GOOD, (b"job-1", with_args(text))]) == (2, [])
         _, row = await rows(ledger)
     assert from_json(row["args"]) == (from_json(text) if kept is None else kept)
 
 
 @pytest.mark.parametrize("order", [1, -1])
-async def test_of_one_run_twice_in_a_portion_the_better_outcome_is_kept(database_url, order):
+async def test_of_one_run_twice_in_a_portion_the_better_outcome_is_kept(ledger_url, order):
     lost = a_value(outcome="lost", transition="requeued")
-    async with a_ledger(database_url) as ledger:
+    async with a_ledger(ledger_url) as ledger:
         written = await carrying.write(ledger, [(b"job-1", lost), GOOD, (b"job-1", a_value())][::order])
         found = {row["job_id"]: row["outcome"] for row in await rows(ledger)}
     assert (written, found) == ((2, []), {"good": "succeeded", "job-1": "succeeded"})
 
 
 @pytest.mark.parametrize("order", [1, -1])
-async def test_a_lost_run_beside_its_late_ending_ends_as_that(database_url, order):
-    async with a_ledger(database_url) as ledger:
+async def test_a_lost_run_beside_its_late_ending_ends_as_that(ledger_url, order):
+    async with a_ledger(ledger_url) as ledger:
         await carrying.write(ledger, [(b"job-1", a_lost_value(PAYLOAD)), GOOD, (b"job-1", a_value())][::order])
         found = {row["job_id"]: row["outcome"] for row in await rows(ledger)}
     assert found == {"good": "succeeded", "job-1": "succeeded"}
 
 
-async def test_a_job_called_lost_is_recorded_like_any_other(database_url):
-    async with a_ledger(database_url) as ledger:
+async def test_a_job_called_lost_is_recorded_like_any_other(ledger_url):
+    async with a_ledger(ledger_url) as ledger:
         assert await carrying.write(ledger, [GOOD, (b"lost", a_value(job_id="lost"))]) == (2, [])
 
 
-async def test_a_portion_as_large_as_they_come_is_written_as_it_was_sent(database_url, monkeypatch):
+async def test_a_portion_as_large_as_they_come_is_written_as_it_was_sent(ledger_url, monkeypatch):
     text = "x\n☃" * (BATCH_BYTES // 60)
     portion = [(b"%d" % n, a_value(job_id=str(n), args=[text])) for n in range(9)]
-    async with a_ledger(database_url) as ledger:
+    async with a_ledger(ledger_url) as ledger:
         with undecoded(monkeypatch):
             assert await carrying.write(ledger, portion) == (9, [])
             assert all(from_json(row["args"]) == [text] for row in await rows(ledger))
 
 
-async def test_nothing_to_write_is_nothing_written(database_url):
-    async with a_ledger(database_url) as ledger:
+async def test_nothing_to_write_is_nothing_written(ledger_url):
+    async with a_ledger(ledger_url) as ledger:
         assert await carrying.write(ledger, []) == (0, [])
 
 
 @pytest.mark.parametrize("neighbour", [b"no JSON", a_value(job_id="good")])
-async def test_a_number_that_python_cannot_hold_is_a_row_whatever_stands_beside_it(database_url, neighbour):
+async def test_a_number_that_python_cannot_hold_is_a_row_whatever_stands_beside_it(ledger_url, neighbour):
     value = a_value(args="HERE").replace(b'"HERE"', b"9" * 5000)
-    async with a_ledger(database_url) as ledger:
+    async with a_ledger(ledger_url) as ledger:
         written = await carrying.write(ledger, [(b"job-1", value), (b"beside", neighbour)])
         assert "job-1" in {row["job_id"] for row in await rows(ledger)}
     assert {bad.job_id for bad in written.rejected} <= {"beside"}
 
 
 @pytest.mark.parametrize("field", ["task", "queue", "fingerprint"])
-async def test_a_name_that_no_index_could_hold_is_rejected_and_stops_no_folding(database_url, field):
+async def test_a_name_that_no_index_could_hold_is_rejected_and_stops_no_folding(ledger_url, field):
     name = "".join(random.Random(1).choices(string.ascii_letters, k=6000))
-    async with a_ledger(database_url) as ledger:
+    async with a_ledger(ledger_url) as ledger:
         written = await carrying.write(ledger, [GOOD, (b"job-1", a_value(**{field: name}))])
         assert await fold(ledger) == 1
     assert (written.rows, [bad.job_id for bad in written.rejected]) == (1, ["job-1"])

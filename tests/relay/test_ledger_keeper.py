@@ -82,8 +82,8 @@ async def a_long_reader(pool: Pool) -> AsyncIterator[Connection]:
         yield reader
 
 
-async def test_it_folds_makes_months_drops_months_and_deletes(database_url, caplog):
-    async with a_ledger(database_url) as pool:
+async def test_it_folds_makes_months_drops_months_and_deletes(ledger_url, caplog):
+    async with a_ledger(ledger_url) as pool:
         next_but_one = await pool.fetchval("SELECT max(partition::text) FROM jobsd.partitions")
         await pool.execute(f"DROP TABLE {next_but_one}")
         over = await month_of(pool, 20 * WEEK)
@@ -101,8 +101,8 @@ async def test_it_folds_makes_months_drops_months_and_deletes(database_url, capl
     assert events(caplog, Event.SERVICE_FAILED) == []
 
 
-async def test_where_all_is_in_order_it_says_nothing(database_url, caplog):
-    async with a_ledger(database_url) as pool:
+async def test_where_all_is_in_order_it_says_nothing(ledger_url, caplog):
+    async with a_ledger(ledger_url) as pool:
         await put(pool, timedelta(0))
         caplog.clear()
         services = Folder(pool, ready), Partitioner(pool, ready, A_WEEK), Retainer(pool, ready, A_WEEK)
@@ -111,8 +111,8 @@ async def test_where_all_is_in_order_it_says_nothing(database_url, caplog):
     assert caplog.records == []
 
 
-async def test_an_error_of_one_does_not_stop_the_others(database_url, caplog):
-    async with a_ledger(database_url) as pool:
+async def test_an_error_of_one_does_not_stop_the_others(ledger_url, caplog):
+    async with a_ledger(ledger_url) as pool:
         await pool.execute("DROP VIEW jobsd.partitions")
         await put(pool, 30 * WEEK)
         async with a_keeper(pool):
@@ -152,8 +152,8 @@ async def test_the_recorder_says_whether_there_is_one(redis_url, database_url):
         assert recorder.ready
 
 
-async def test_while_postgres_is_away_it_is_silent_and_afterwards_at_work_again(database_url, caplog):
-    async with a_gate(database_url) as gate, a_ledger(database_url) as pool, a_pool(gate.url) as through_gate:
+async def test_while_postgres_is_away_it_is_silent_and_afterwards_at_work_again(ledger_url, caplog):
+    async with a_gate(ledger_url) as gate, a_ledger(ledger_url) as pool, a_pool(gate.url) as through_gate:
         tries = 0
 
         def counted() -> bool:
@@ -172,10 +172,10 @@ async def test_while_postgres_is_away_it_is_silent_and_afterwards_at_work_again(
     assert events(caplog, Event.SERVICE_FAILED, Event.SERVICE_RECOVERED, Event.POSTGRES_UNREACHABLE) == []
 
 
-async def test_a_statement_that_takes_too_long_is_not_taken_for_postgres_being_away(database_url, monkeypatch):
-    async with a_ledger(database_url) as pool:
+async def test_a_statement_that_takes_too_long_is_not_taken_for_postgres_being_away(ledger_url, monkeypatch):
+    async with a_ledger(ledger_url) as pool:
         monkeypatch.setattr("jobsd.records.pool.COMMAND_TIMEOUT_S", 0.2)
-        async with a_pool(database_url) as hurried, pool.transaction() as other:
+        async with a_pool(ledger_url) as hurried, pool.transaction() as other:
             await other.execute("LOCK TABLE jobsd.executions_default")
             retainer = Retainer(hurried, ready, A_WEEK)
             await retainer.tick()
@@ -183,8 +183,8 @@ async def test_a_statement_that_takes_too_long_is_not_taken_for_postgres_being_a
                 await retainer.tick()
 
 
-async def test_two_at_once_do_it_once(database_url, caplog):
-    async with a_ledger(database_url) as pool, a_pool(database_url) as another:
+async def test_two_at_once_do_it_once(ledger_url, caplog):
+    async with a_ledger(ledger_url) as pool, a_pool(ledger_url) as another:
         await month_of(pool, 20 * WEEK)
         await put(pool, 20 * WEEK, 30 * WEEK, 31 * WEEK)
         async with a_keeper(pool), a_keeper(another):
@@ -199,8 +199,8 @@ async def test_two_at_once_do_it_once(database_url, caplog):
     assert events(caplog, Event.SERVICE_FAILED) == []
 
 
-async def test_behind_a_long_reader_it_gives_up_and_is_back_soon(database_url, caplog):
-    async with a_ledger(database_url) as pool:
+async def test_behind_a_long_reader_it_gives_up_and_is_back_soon(ledger_url, caplog):
+    async with a_ledger(ledger_url) as pool:
         over = await month_of(pool, 20 * WEEK)
         partitioner = Partitioner(pool, ready, Retention(10 * WEEK, {}))
         async with a_long_reader(pool):
@@ -211,8 +211,8 @@ async def test_behind_a_long_reader_it_gives_up_and_is_back_soon(database_url, c
     assert [line["month"] for line in events(caplog, Event.PARTITION_DROPPED)] == [over]
 
 
-async def test_a_month_that_cannot_be_made_is_said_once(database_url, caplog):
-    async with a_ledger(database_url) as pool:
+async def test_a_month_that_cannot_be_made_is_said_once(ledger_url, caplog):
+    async with a_ledger(ledger_url) as pool:
         last = await pool.fetchval("SELECT max(partition::text) FROM jobsd.partitions")
         await pool.execute(f"DROP TABLE {last}")
         partitioner = Partitioner(pool, ready, Retention(WEEK, {}))
@@ -225,10 +225,10 @@ async def test_a_month_that_cannot_be_made_is_said_once(database_url, caplog):
     assert len(events(caplog, Event.PARTITION_MADE)) == 1
 
 
-async def test_a_long_round_is_cut_and_goes_on_a_minute_later(database_url, monkeypatch):
+async def test_a_long_round_is_cut_and_goes_on_a_minute_later(ledger_url, monkeypatch):
     monkeypatch.setattr(retention_module, "MOST", 2)
     monkeypatch.setattr(ledger_keeper, "ROUND_S", 0.0)
-    async with a_ledger(database_url) as pool:
+    async with a_ledger(ledger_url) as pool:
         await put(pool, *(timedelta(weeks=20, hours=n) for n in range(3)))
         retainer = Retainer(pool, ready, Retention(WEEK, {}))
         assert await retainer.keep() == 0.0
@@ -238,8 +238,8 @@ async def test_a_long_round_is_cut_and_goes_on_a_minute_later(database_url, monk
         assert 3000 < await retainer.keep() < 4000
 
 
-async def test_daemons_that_start_do_not_delete_first_of_all(database_url):
-    async with a_ledger(database_url) as pool:
+async def test_daemons_that_start_do_not_delete_first_of_all(ledger_url):
+    async with a_ledger(ledger_url) as pool:
         await put(pool, 20 * WEEK)
         retainer = Retainer(pool, ready, Retention(WEEK, {}))
         assert await retainer.tick()
@@ -248,17 +248,17 @@ async def test_daemons_that_start_do_not_delete_first_of_all(database_url):
         assert await rows(pool) == []
 
 
-async def test_after_a_full_batch_of_changes_it_folds_on_at_once(database_url, monkeypatch):
+async def test_after_a_full_batch_of_changes_it_folds_on_at_once(ledger_url, monkeypatch):
     monkeypatch.setattr("jobsd.records.folding.MOST", 3)
-    async with a_ledger(database_url) as pool:
+    async with a_ledger(ledger_url) as pool:
         for n in range(10):
             await write(pool, [a_record(job_id=f"{n}", task=f"{n}")])
         await Folder(pool, ready).keep()
         assert await fold(pool) == 0
 
 
-async def test_it_leaves_at_once_in_the_middle_of_what_it_does(database_url):
-    async with a_ledger(database_url) as pool, a_pool(database_url) as other:
+async def test_it_leaves_at_once_in_the_middle_of_what_it_does(ledger_url):
+    async with a_ledger(ledger_url) as pool, a_pool(ledger_url) as other:
         await put(pool, 20 * WEEK)
         async with other.transaction() as holder:
             await holder.execute("LOCK TABLE jobsd.executions_default")

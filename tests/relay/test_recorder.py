@@ -37,8 +37,8 @@ async def test_a_record_is_in_the_ledger_before_it_leaves_the_stream(redis_url, 
         assert (recorder.recorded, recorder.rejected, await belt.left()) == (2, 0, 0)
 
 
-async def test_a_recorder_killed_between_insert_and_settle_leaves_one_row_for_the_next(redis_url, database_url):
-    async with a_belt(redis_url, database_url) as belt:
+async def test_a_recorder_killed_between_insert_and_settle_leaves_one_row_for_the_next(redis_url, ledger_url):
+    async with a_belt(redis_url, ledger_url) as belt:
         killed, heir = belt.recorder("killed"), belt.recorder("heir", silent_ms=0)
         await killed.tick()
         await belt.put(values("a", "b"))
@@ -55,8 +55,8 @@ async def test_a_recorder_killed_between_insert_and_settle_leaves_one_row_for_th
         assert heir.recorded == 0
 
 
-async def test_a_recorder_killed_between_read_and_insert_loses_nothing(redis_url, database_url):
-    async with a_belt(redis_url, database_url) as belt:
+async def test_a_recorder_killed_between_read_and_insert_loses_nothing(redis_url, ledger_url):
+    async with a_belt(redis_url, ledger_url) as belt:
         heir = belt.recorder("heir", silent_ms=0)
         await heir.tick()
         await belt.put(values("a"))
@@ -66,8 +66,8 @@ async def test_a_recorder_killed_between_read_and_insert_loses_nothing(redis_url
         assert (await belt.recorded(), await belt.left()) == (["a"], 0)
 
 
-async def test_entries_of_a_recorder_that_still_works_are_left_to_it(redis_url, database_url):
-    async with a_belt(redis_url, database_url) as belt:
+async def test_entries_of_a_recorder_that_still_works_are_left_to_it(redis_url, ledger_url):
+    async with a_belt(redis_url, ledger_url) as belt:
         recorder = belt.recorder("other")
         await recorder.tick()
         await belt.put(values("a"))
@@ -77,8 +77,8 @@ async def test_entries_of_a_recorder_that_still_works_are_left_to_it(redis_url, 
         assert (await belt.recorded(), await belt.left()) == ([], 1)
 
 
-async def test_what_cannot_be_recorded_is_kept_aside_and_stops_nothing(redis_url, database_url, caplog):
-    async with a_belt(redis_url, database_url) as belt:
+async def test_what_cannot_be_recorded_is_kept_aside_and_stops_nothing(redis_url, ledger_url, caplog):
+    async with a_belt(redis_url, ledger_url) as belt:
         recorder = belt.recorder()
         await belt.put(
             values("a") | {"bad": b"\x80garbage", "odd": a_value(job_id="odd", outcome="glorious")} | values("z")
@@ -94,9 +94,9 @@ async def test_what_cannot_be_recorded_is_kept_aside_and_stops_nothing(redis_url
     assert (told.__dict__["count"], told.__dict__["job_id"]) == (2, "bad")
 
 
-async def test_a_lost_run_is_recorded_and_replaced_by_its_late_ending(redis_url, database_url):
+async def test_a_lost_run_is_recorded_and_replaced_by_its_late_ending(redis_url, ledger_url):
     payload = b'{"i":"a","t":null,"f":"email:send","a":[],"k":{},"et":1795348700000}'
-    async with a_belt(redis_url, database_url) as belt:
+    async with a_belt(redis_url, ledger_url) as belt:
         recorder = belt.recorder()
         await belt.put({"job-1": a_lost_value(payload), "job-2": a_lost_value(b"\x80\x04pickle", job_id="job-2")})
         await recorder.drain(10)
@@ -127,15 +127,15 @@ async def test_with_postgres_away_at_the_start_records_wait_and_it_is_said_once(
     assert events(caplog, Event.SERVICE_FAILED) == []
 
 
-async def test_postgres_that_answers_but_takes_no_writes_is_said_once(redis_url, database_url, caplog):
+async def test_postgres_that_answers_but_takes_no_writes_is_said_once(redis_url, ledger_url, caplog):
     caplog.set_level(logging.INFO, logger="jobsd")
-    async with a_belt(redis_url, database_url) as belt:
+    async with a_belt(redis_url, ledger_url) as belt:
         recorder = belt.recorder()
         await recorder.tick()
         name = await belt.pool.fetchval("SELECT current_database()")
         await belt.pool.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
         await belt.put(values("a"))
-        async with a_pool(database_url) as replica:
+        async with a_pool(ledger_url) as replica:
             recorder._pool = replica
             for _ in range(3):
                 await recorder.tick()
@@ -147,8 +147,8 @@ async def test_postgres_that_answers_but_takes_no_writes_is_said_once(redis_url,
     assert len(events(caplog, Event.POSTGRES_CONNECTED)) == 1
 
 
-async def test_the_lag_grows_while_postgres_is_away_and_ends_with_it(redis_url, database_url):
-    async with a_gate(database_url) as gate, a_belt(redis_url, gate.url) as belt:
+async def test_the_lag_grows_while_postgres_is_away_and_ends_with_it(redis_url, ledger_url):
+    async with a_gate(ledger_url) as gate, a_belt(redis_url, gate.url) as belt:
         recorder = belt.recorder()
         await belt.redis.xadd(KEY, dict(values("a")), id="1795348800000-1")
         await recorder.tick()
@@ -159,8 +159,8 @@ async def test_the_lag_grows_while_postgres_is_away_and_ends_with_it(redis_url, 
         assert recorder.lag_ms == 0
 
 
-async def test_postgres_that_goes_and_comes_back_while_records_flow_loses_and_doubles_none(redis_url, database_url):
-    async with a_gate(database_url) as gate, a_belt(redis_url, gate.url) as belt:
+async def test_postgres_that_goes_and_comes_back_while_records_flow_loses_and_doubles_none(redis_url, ledger_url):
+    async with a_gate(ledger_url) as gate, a_belt(redis_url, gate.url) as belt:
         recorder = belt.recorder()
         await gate.open()
         running = asyncio.create_task(recorder.run())
@@ -192,8 +192,8 @@ async def test_postgres_that_goes_and_comes_back_while_records_flow_loses_and_do
         assert recorder.failures == 0
 
 
-async def test_postgres_that_dies_during_an_insert_gets_the_records_when_it_is_back(redis_url, database_url, caplog):
-    async with a_gate(database_url) as gate, a_belt(redis_url, gate.url) as belt, a_pool(database_url) as direct:
+async def test_postgres_that_dies_during_an_insert_gets_the_records_when_it_is_back(redis_url, ledger_url, caplog):
+    async with a_gate(ledger_url) as gate, a_belt(redis_url, gate.url) as belt, a_pool(ledger_url) as direct:
         recorder = belt.recorder()
         await gate.open()
         await recorder.tick()
@@ -233,8 +233,8 @@ async def test_several_recorders_share_a_stream_and_every_run_has_one_row(redis_
         assert sum(recorder.recorded for recorder in recorders) == 1200
 
 
-async def test_drain_writes_what_the_stream_holds_after_the_service_was_stopped(redis_url, database_url):
-    async with a_belt(redis_url, database_url) as belt:
+async def test_drain_writes_what_the_stream_holds_after_the_service_was_stopped(redis_url, ledger_url):
+    async with a_belt(redis_url, ledger_url) as belt:
         recorder = belt.recorder(block_ms=60_000)
         running = asyncio.create_task(recorder.run())
 
@@ -251,8 +251,8 @@ async def test_drain_writes_what_the_stream_holds_after_the_service_was_stopped(
         assert (len(await belt.recorded()), await belt.left()) == (300, 0)
 
 
-async def test_drain_without_postgres_ends_and_leaves_the_records(redis_url, database_url):
-    async with a_gate(database_url) as gate, a_belt(redis_url, gate.url) as belt:
+async def test_drain_without_postgres_ends_and_leaves_the_records(redis_url, ledger_url):
+    async with a_gate(ledger_url) as gate, a_belt(redis_url, gate.url) as belt:
         recorder = belt.recorder()
         await belt.put(values("a"))
         assert await recorder.drain(5) is False
@@ -275,8 +275,8 @@ async def test_a_missing_schema_that_is_migrated_by_hand_stops_nothing_for_good(
         assert await belt.recorded() == ["a"]
 
 
-async def test_an_error_that_is_nobodys_row_leaves_the_records_in_the_stream(redis_url, database_url):
-    async with a_belt(redis_url, database_url) as belt:
+async def test_an_error_that_is_nobodys_row_leaves_the_records_in_the_stream(redis_url, ledger_url):
+    async with a_belt(redis_url, ledger_url) as belt:
         recorder = belt.recorder()
         await recorder.tick()
         await belt.pool.execute("ALTER TABLE jobsd.executions RENAME TO elsewhere")
@@ -289,8 +289,8 @@ async def test_an_error_that_is_nobodys_row_leaves_the_records_in_the_stream(red
         assert (await belt.recorded(), await belt.rejected(), await belt.left()) == (["a"], [], 0)
 
 
-async def test_a_stream_that_vanishes_is_made_again(redis_url, database_url):
-    async with a_belt(redis_url, database_url) as belt:
+async def test_a_stream_that_vanishes_is_made_again(redis_url, ledger_url):
+    async with a_belt(redis_url, ledger_url) as belt:
         recorder = belt.recorder()
         await recorder.tick()
         await belt.redis.flushdb()
@@ -314,9 +314,9 @@ def portions(monkeypatch) -> list[Sequence[tuple[bytes, bytes]]]:
     return seen
 
 
-async def test_large_records_are_written_in_portions(redis_url, database_url, portions):
+async def test_large_records_are_written_in_portions(redis_url, ledger_url, portions):
     big = "x" * 500_000
-    async with a_belt(redis_url, database_url) as belt:
+    async with a_belt(redis_url, ledger_url) as belt:
         recorder = belt.recorder()
         for n in range(10):
             await belt.put({f"{n}-{k}": a_value(job_id=f"{n}-{k}", message=big) for k in range(5)})
@@ -326,7 +326,7 @@ async def test_large_records_are_written_in_portions(redis_url, database_url, po
     assert len(portions) > 2
 
 
-async def test_a_postgres_that_takes_only_small_portions_in_time_gets_everything(redis_url, database_url, monkeypatch):
+async def test_a_postgres_that_takes_only_small_portions_in_time_gets_everything(redis_url, ledger_url, monkeypatch):
     most, write, sizes = 100, recorder_module.write, []
 
     async def slow(pool, records, policies):
@@ -336,7 +336,7 @@ async def test_a_postgres_that_takes_only_small_portions_in_time_gets_everything
         return await write(pool, records, policies)
 
     monkeypatch.setattr(recorder_module, "write", slow)
-    async with a_belt(redis_url, database_url) as belt:
+    async with a_belt(redis_url, ledger_url) as belt:
         recorder = belt.recorder()
         await recorder.tick()
         for entry in range(4):
@@ -348,13 +348,13 @@ async def test_a_postgres_that_takes_only_small_portions_in_time_gets_everything
 
 
 async def test_an_insert_that_takes_too_long_is_tried_again_in_smaller_portions(
-    redis_url, database_url, portions, monkeypatch
+    redis_url, ledger_url, portions, monkeypatch
 ):
     ids = [f"{n:04}" for n in range(recorder_module.BATCH_ROWS)]
-    async with a_belt(redis_url, database_url) as belt:
+    async with a_belt(redis_url, ledger_url) as belt:
         await belt.recorder().tick()
     monkeypatch.setattr("jobsd.records.pool.COMMAND_TIMEOUT_S", 0.2)
-    async with a_belt(redis_url, database_url) as belt:
+    async with a_belt(redis_url, ledger_url) as belt:
         recorder = belt.recorder()
         await recorder.tick()
         await belt.put(values(*ids))

@@ -85,8 +85,8 @@ def ended(mark: str, outcome: Outcome, peak_bytes: int) -> bytes:
     try:
         text = line(ENDED, mark, name, list(outcome), peak_bytes)
         if isinstance(outcome, outcomes.Succeeded) and holds_secrets(text):
-            fields = [from_json(as_they_are(outcome.result)), masked(outcome.result)]
-            text = line(ENDED, mark, name, fields, peak_bytes)
+            shown = outcome._replace(result=from_json(as_they_are(outcome.result)), masked=masked(outcome.result))
+            text = line(ENDED, mark, name, list(shown), peak_bytes)
         read(text)  # there is JSON that is written and not read: nested too deeply, numbers too long
     except (PydanticSerializationError, ValueError, RecursionError, TypeError) as error:
         cause = f"it is not JSON: {error}"
@@ -96,7 +96,8 @@ def ended(mark: str, outcome: Outcome, peak_bytes: int) -> bytes:
         cause = f"it is {len(text):,} bytes; the limit is {RESULT_LIMIT:,}"
     log.warning(Event.RESULT_REPLACED, cause=cause)  # in the job's context, which the line tells
     value = {"repr": repr_of(getattr(outcome, "result", None)), "replaced": cause}
-    return line(ENDED, mark, name, [value], peak_bytes)
+    fields = outcome._replace(result=value, masked=None) if isinstance(outcome, outcomes.Succeeded) else [value]
+    return line(ENDED, mark, name, list(fields), peak_bytes)
 
 
 def outcome_of(name: str, fields: list[Any]) -> Outcome:

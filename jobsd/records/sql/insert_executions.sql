@@ -8,6 +8,7 @@
 -- which refuses the batch as a whole; outcome and transition have their own checks. No jsonb is built to look at the
 -- kind of a null.
 -- What was lost has been counted: its better outcome is no further run, and one less that is lost.
+-- A job of the outbox, whose incarnation begins with o, leaves it with the execution that ends it.
 WITH written AS (
     INSERT INTO jobsd.executions AS kept (
         job_id, incarnation, task, queue, attempt, outcome, transition,
@@ -55,7 +56,11 @@ WITH written AS (
         updated_at = greatest(now(), kept.created_at + interval '1 microsecond')
     WHERE kept.outcome = 'lost' AND excluded.outcome <> 'lost'
     RETURNING task, queue, outcome, transition, started_at, scheduled_for, duration_seconds::float8 AS seconds, worker,
-        fingerprint, error_type, message, job_id, updated_at > created_at AS was_lost
+        fingerprint, error_type, message, job_id, incarnation, updated_at > created_at AS was_lost
+), ended AS (
+    DELETE FROM jobsd.outbox AS o USING written AS w
+    WHERE starts_with(w.incarnation, 'o') AND w.transition IN ('completed', 'archived', 'removed')
+        AND o.job_id = w.job_id AND o.incarnation = w.incarnation
 ), measured AS (
     SELECT
         task, queue, outcome, transition, was_lost, seconds,

@@ -1,0 +1,376 @@
+"""Jobs enqueued in a transaction: in Redis once it has committed, never else, and again if Redis has lost them."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+import pytest
+
+from jobsd import Drop, SkipRetry
+from jobsd.definition import Task
+from jobsd.errors import JobNotFoundError
+from jobsd.records.outbox import handover
+from jobsd.relay import outbox
+from jobsd.relay.outbox import Pusher
+from jobsd.store.outbox import PushedJobs
+from tests.engine.hall import Hall
+from tests.relay.conveyor import a_belt, a_gate, a_pool
+from tests.waiting import until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from tests.relay.conveyor import Belt
+
+BASE = "jobsd:{main}:default"
+
+
+async def note(ctx, n: int = 0) -> int:
+    ctx["ran"].append(n)
+    return n
+
+
+NOTE = Task(note, "note")
+
+
+class Office:
+    """A producer with a connection of its own, a ledger, and a worker when it is called for."""
+
+    def __init__(self, belt: Belt, hall: Hall, database_url: str) -> None:
+        self.belt = belt
+        self.redis = belt.redis
+        self.hall = hall
+        self.url = database_url
+        self.conn: Any = None
+        self.ran: list[int] = []
+
+    def pusher(self) -> Pusher:
+        return Pusher(self.belt.pool, PushedJobs(self.redis), lambda: True)
+
+    def work(self, *tasks: Task[..., Any], **options: Any) -> None:
+        worker = self.hall.make(NOTE, *tasks, records=True, **options)
+        worker._runner._caller._shared["ran"] = self.ran
+        self.hall.start(worker)
+
+    async def enqueue(self, *numbers: int, **options: Any) -> list[Any]:
+        async with self.conn.transaction():
+            return [await self.hall.client.enqueue(NOTE.opts(conn=self.conn, **options), n) for n in numbers]
+
+    async def another_commits(self) -> None:
+        """Enqueue by another connection, and wait until that is in Redis."""
+        conn = await asyncpg.connect(self.url)
+        async with conn.transaction():
+            ref = await self.hall.client.enqueue(NOTE.opts(conn=conn), 0)
+        await conn.close()
+        await until(lambda: _is(ref, "pending"))
+
+    async def in_redis(self) -> int:
+        return await self.redis.zcard(BASE)
+
+    async def rows(self) -> list[dict[str, Any]]:
+        return [dict(row) for row in await self.belt.pool.fetch("SELECT * FROM jobsd.outbox ORDER BY number")]
+
+    @asynccontextmanager
+    async def recording(self) -> AsyncIterator[None]:
+        recorder = self.belt.recorder()
+        running = asyncio.create_task(recorder.run())
+        try:
+            yield
+        finally:
+            recorder.stop()
+            await running
+
+
+async def _is(ref: Any, state: str) -> bool:
+    return await ref.status() == state
+
+
+@pytest.fixture
+async def office(redis_url, redis, database_url) -> AsyncIterator[Office]:
+    hall = Hall(redis_url, redis)
+    async with a_belt(redis_url, database_url) as belt:
+        await belt.recorder()._prepare()
+        made = Office(belt, hall, database_url)
+        made.conn = await asyncpg.connect(database_url)
+        try:
+            yield made
+        finally:
+            await made.conn.close()
+            await hall.close()
+
+
+async def test_a_job_is_in_redis_after_the_commit_and_not_before(office):
+    async with office.pusher().running():
+        async with office.conn.transaction():
+            ref = await office.hall.client.enqueue(NOTE.opts(conn=office.conn), 1)
+            async with asyncio.timeout(10):
+                await office.another_commits()
+            assert await ref.status() == "unknown"
+        await until(lambda: _is(ref, "pending"))
+
+
+async def test_nothing_is_left_of_a_transaction_that_rolled_back(office):
+    async with office.pusher().running():
+        transaction = office.conn.transaction()
+        await transaction.start()
+        await office.hall.client.enqueue(NOTE.opts(conn=office.conn), 1)
+        await transaction.rollback()
+        await office.enqueue(2)
+        await until(office.in_redis)
+    assert await office.in_redis() == 1
+    assert len(await office.rows()) == 1
+
+
+async def test_the_commit_tells_the_pusher(office, monkeypatch):
+    monkeypatch.setattr(outbox, "POLL_S", 3600)
+    async with office.pusher().running():
+        for n in (1, 2):  # the first may be found by the first look
+
+            async def there(n=n):
+                return await office.in_redis() == n
+
+            await office.enqueue(n)
+            await until(there)
+
+
+async def test_what_no_notification_told_is_found(office, monkeypatch):
+    async def deaf(self):
+        return None
+
+    monkeypatch.setattr("jobsd.records.outbox.News.listen", deaf)
+    async with office.pusher().running():
+        await office.enqueue(1)
+        await until(office.in_redis)
+
+
+@pytest.mark.parametrize("record", ["all", "none"])
+@pytest.mark.parametrize("ends", ["completed", "archived", "removed"])
+async def test_a_job_leaves_the_outbox_when_it_has_ended_also_if_nothing_is_recorded_of_it(office, record, ends):
+    async def end(ctx):
+        if ends == "archived":
+            raise SkipRetry("no")
+        if ends == "removed":
+            raise Drop("no")
+
+    task = Task(end, "end", record=record)
+    office.work(task)
+    async with office.pusher().running():
+        async with office.conn.transaction():
+            await office.hall.client.enqueue(task.opts(conn=office.conn))
+        assert len(await office.rows()) == 1
+        await until(office.belt.left)
+        assert len(await office.rows()) == 1  # until the recorder knows
+        async with office.recording():
+
+            async def empty():
+                return not await office.rows()
+
+            await until(empty)
+    assert [row["transition"] for row in await office.belt.rows()] == ([ends] if record == "all" else [])
+
+
+async def test_jobs_that_redis_has_lost_come_back_and_run_in_the_order_in_which_they_were_due(office):
+    long_ago = datetime.now(UTC) - timedelta(hours=1)
+    numbers = [7, 3, 9, 1, 5, 0, 8, 2, 6, 4]
+    async with office.pusher().running():
+        for n in numbers:
+            await office.enqueue(n, at=long_ago + timedelta(seconds=n))
+
+        async def all_there():
+            return await office.in_redis() == len(numbers)
+
+        await until(all_there)
+        await office.redis.flushall()
+        await until(all_there)
+        office.work(concurrency=1)
+        await until(lambda: len(office.ran) == len(numbers))
+    assert office.ran == sorted(numbers)
+    assert {row["attempt"] for row in await _executions(office)} == {2}  # the first may have been, and is lost
+
+
+async def _executions(office: Office) -> list[dict[str, Any]]:
+    async with office.recording():
+
+        async def recorded():
+            return not await office.belt.left() and await office.belt.rows()
+
+        await until(recorded)
+    return await office.belt.rows()
+
+
+async def test_another_server_with_the_same_jobs_gets_none_twice(office, monkeypatch):
+    async with office.pusher().running():
+        await office.enqueue(1, 2, 3)
+
+        async def pushed():
+            return all(row["pushed_to"] for row in await office.rows())
+
+        await until(pushed)
+        before = {row["pushed_to"] for row in await office.rows()}
+
+    async def another(self):
+        return "another"
+
+    monkeypatch.setattr(PushedJobs, "server", another)
+    async with office.pusher().running():
+
+        async def seen():
+            return all(row["pushed_to"].startswith("another ") for row in await office.rows())
+
+        await until(seen)
+        office.work()
+        await until(lambda: len(office.ran) == 3)
+    assert sorted(office.ran) == [1, 2, 3]
+    assert await office.redis.hgetall(BASE + ":side") == {}
+    assert before
+
+
+async def test_while_one_pusher_has_jobs_in_hand_others_take_the_rest(office):
+    await office.enqueue(1)
+    async with handover(office.belt.pool, "", 10) as taken, office.pusher().running():
+        assert len(taken.jobs) == 1
+        await office.enqueue(2)
+        await until(office.in_redis)
+        assert await office.in_redis() == 1
+    async with office.pusher().running():
+
+        async def both():
+            return await office.in_redis() == 2
+
+        await until(both)
+
+
+@pytest.mark.parametrize(
+    ("when", "due"),
+    [
+        ("+1500", timedelta(milliseconds=1500)),
+        ("1800000000000", datetime(2027, 1, 15, 8, tzinfo=UTC)),
+        ("-5", datetime(1970, 1, 1, tzinfo=UTC)),
+        ("+99999999999999999", datetime(9999, 12, 31, 23, 59, 59, 999_000, UTC)),
+    ],
+)
+async def test_a_job_is_due_when_its_caller_said_or_at_the_end_of_all_times_that_there_are(office, when, due):
+    row = f'[{{"id": "a", "i": "oaaaaaaaaaaa", "q": "default", "w": "{when}", "p": "{{}}"}}]'
+    await office.conn.fetch("SELECT jobsd.put_in_outbox($1::text::json)", row)
+    [found] = await office.rows()
+    expected = found["enqueued_at"] + due if isinstance(due, timedelta) else due
+    assert abs(found["due_at"] - expected) <= timedelta(milliseconds=1)
+
+
+async def test_a_queue_that_redis_refuses_stops_no_other_and_its_jobs_wait_with_the_reason(office):
+    await office.redis.set("jobsd:{main}:bad", "text")
+    async with office.conn.transaction():
+        await office.hall.client.enqueue(NOTE.opts(conn=office.conn, queue="bad"), 1)
+        await office.hall.client.enqueue(NOTE.opts(conn=office.conn), 2)
+    async with office.pusher().running():
+        await until(office.in_redis)
+    [bad] = [row for row in await office.rows() if row["queue"] == "bad"]
+    assert bad["problem"].startswith("WRONGTYPE")
+    assert bad["held_until"] is not None
+    assert bad["pushed_to"] == ""
+
+
+async def test_a_job_whose_id_is_taken_comes_when_the_other_has_ended(office):
+    await office.hall.client.enqueue(NOTE.opts(id="daily"), 1)
+    async with office.pusher().running():
+        [ref] = await office.enqueue(2, id="daily")
+        assert not ref.duplicate
+
+        async def held():
+            [row] = await office.rows()
+            return row["problem"] == "another job with this id waits or runs"
+
+        await until(held)
+        office.work()
+        assert await ref.result(timeout=10) == 2
+    assert office.ran == [1, 2]
+
+
+async def test_an_id_is_taken_while_its_job_is_in_the_outbox(office):
+    [first] = await office.enqueue(1, id="daily")
+    [second] = await office.enqueue(2, id="daily")
+    assert (first.duplicate, second.duplicate, second.id) == (False, True, "daily")
+    async with office.pusher().running():
+        office.work()
+        assert await second.result(timeout=10) == 1
+
+
+async def test_the_result_of_a_job_is_waited_for_from_the_commit_on(office):
+    office.work()
+    async with office.pusher().running():
+        async with office.conn.transaction():
+            ref = await office.hall.client.enqueue(NOTE.opts(conn=office.conn), 7)
+            waiting = asyncio.create_task(ref.result(timeout=10))
+        assert await waiting == 7
+
+
+async def test_who_waits_for_a_job_whose_transaction_rolled_back_is_told(office, monkeypatch):
+    monkeypatch.setattr("jobsd.following._COMES_WITHIN_S", 0.2)
+    tr = office.conn.transaction()
+    await tr.start()
+    ref = await office.hall.client.enqueue(NOTE.opts(conn=office.conn), 7)
+    await tr.rollback()
+    with pytest.raises(JobNotFoundError, match="no trace of job"):
+        await ref.result()
+
+
+async def test_while_the_outbox_is_empty_redis_is_asked_nothing_but_what_it_may_forget(office, monkeypatch):
+    monkeypatch.setattr(outbox, "POLL_S", 0.01)
+    looks = 0
+
+    def ready() -> bool:
+        nonlocal looks
+        looks += 1
+        return True
+
+    async with Pusher(office.belt.pool, PushedJobs(office.redis), ready).running():
+        await until(lambda: looks > 2)
+        before = looks
+        commands = (await office.redis.info("stats"))["total_commands_processed"]
+        await until(lambda: looks > before + 20)
+        asked = (await office.redis.info("stats"))["total_commands_processed"] - commands
+    assert asked <= 1 + 3  # our own INFO, and one look at what may be forgotten
+
+
+async def test_a_commit_while_there_is_no_ledger_does_not_keep_the_loop_from_others(office):
+    looks: list[bool] = [True]
+
+    def ready() -> bool:
+        looks.append(looks[0])
+        return looks[0]
+
+    async with Pusher(office.belt.pool, PushedJobs(office.redis), ready).running():
+        await office.enqueue(1)
+        await until(office.in_redis)
+        looks[0] = False
+        await office.enqueue(2)
+        await until(lambda: looks.count(False) > 2)
+        looks[0] = True
+
+        async def both():
+            return await office.in_redis() == 2
+
+        await until(both)
+
+
+async def test_while_postgres_is_away_the_pusher_waits_and_then_goes_on(office, database_url):
+    async with a_gate(database_url) as gate:
+        await gate.open()
+        async with a_pool(gate.url) as pool:
+            pusher = Pusher(pool, PushedJobs(office.redis), lambda: True)
+            async with pusher.running():
+                await office.enqueue(1)
+                await until(office.in_redis)
+                await gate.shut()
+                await office.enqueue(2)
+                await until(lambda: pusher.failures)
+                await gate.open()
+
+                async def both():
+                    return await office.in_redis() == 2
+
+                await until(both)

@@ -7,6 +7,7 @@
     backlog.py       jobs a second, and what each costs the worker and the servers
     unkept.py        the same where results are not kept
     limits.py        what limits cost that never bite
+    promises.py      what each promise costs
     long.py          the same for a million jobs
     latency.py       from enqueue() to the task's first line, while nothing else happens
     delayed.py       how late delayed jobs begin, and whether one is too early
@@ -19,6 +20,7 @@
 
     jobsd_worker.py  a worker process: runs a number of jobs, says what that took, ends
     arq_worker.py    the same of arq
+    promises_worker.py  a worker whose jobs are promised something
     tally_worker.py  a worker process among others: says which jobs it has begun
     meter.py         what a worker process measures of itself
     processes.py     starting such processes, and their end

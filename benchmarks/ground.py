@@ -48,7 +48,7 @@ class Ground:
         await self._rewritten()
         await self.redis.bgrewriteaof()
         await self._rewritten()
-        await self.pool.execute("TRUNCATE jobsd.executions")
+        await self.pool.execute("TRUNCATE jobsd.executions, jobsd.outbox, jobsd.effects, jobsd.steps")
         await self.pool.execute("CHECKPOINT")
 
     @asynccontextmanager
@@ -63,8 +63,12 @@ class Ground:
             await self.redis.config_set(name, before)
 
     def cpu(self) -> Cpu:
+        return Cpu(*map(cpu_s, self.servers()))
+
+    def servers(self) -> tuple[int, int]:
+        """Return the processes of Valkey and Postgres."""
         postmaster = (self._places.postgres / "postmaster.pid").read_text().split()[0]
-        return Cpu(cpu_s(int(self._places.valkey_pid.read_text())), cpu_s(int(postmaster)))
+        return int(self._places.valkey_pid.read_text()), int(postmaster)
 
     async def commands(self) -> int:
         """Return how many commands Valkey has carried out so far, those that scripts call among them."""

@@ -130,6 +130,18 @@ LAYOUTS = {
         others_beside="no limit",
         against="no limit = 1",
     ),
+    "promises": Layout(
+        "The price of each promise: no-op jobs, all recorded, one worker process, 100 at once; CPU per job",
+        "jobs_per_s",
+        {
+            **{name: _BACKLOG[name] for name in ("jobs_per_s", "worker_us", "valkey_us", "postgres_us")},
+            "all_us": Column("all three, µs", "{:,.0f}".format),
+            "put_per_s": Column("put in/s", "{:,.0f}".format),
+            "put_us": Column("putting in, µs", "{:,.0f}".format),
+        },
+        others_beside="no promise",
+        against="no promise = 1",
+    ),
     "hog": Layout(
         "1,000 no-op jobs a second beside one that takes a CPU: from enqueue() to the task's first line",
         "p99_ms",

@@ -75,6 +75,17 @@ def test_less_is_faster_where_a_table_says_so():
     assert [row[-1] for row in table.rows] == ["3.5x", ""]
 
 
+def test_a_promise_is_compared_with_the_job_that_has_none():
+    plain = {"jobs_per_s": [20_000, 10_000], "all_us": [60, 80], "put_per_s": [60_000, 50_000]}
+    step = {"jobs_per_s": [5_000, 2_500], "all_us": [400, 420]}
+    [table] = tables(of("promises", **{"no promise": plain, "ctx.step": step}))
+    assert table.head == ["", "jobs/s", "all three, µs", "put in/s", "no promise = 1"]
+    assert [(row[0], row[-2], row[-1]) for row in table.rows] == [
+        ("no promise", "55,000 (50,000-60,000)", ""),
+        ("ctx.step", "", "0.25x"),
+    ]
+
+
 def test_every_measure_has_a_step_and_every_target_a_measure():
     assert {step.measure for step in STEPS} == LAYOUTS.keys()
     assert {target.measure for target in TARGETS} <= LAYOUTS.keys()

@@ -3,14 +3,15 @@
     __main__.py  the runs by name, what they print, the exit code
     records.py   a fixed number of jobs, while Postgres, recorders and connections fail; read this first
     outage.py    a steady load, while Postgres is away for long
-    laws.py      what must be true of the ledger afterwards
+    effects.py   jobs enqueued in transactions, each with one effect, while everything fails
+    laws.py      what must be true of the ledger afterwards; effect_laws.py: of effects
     control.py   the same under a daemon that breaks them: the laws must see it
 
-    ground.py    the servers, of which Postgres comes and goes
+    ground.py    the servers, of which Postgres comes and goes; effect_ground.py: behind wires that are cut
     daemons.py   real daemons, killed and replaced
-    faults.py    when what fails
-    calls.py     who enqueues, and how far the jobs are
+    faults.py    when what fails; effect_faults.py, wires.py, halting.py: in the run effects
+    calls.py     who enqueues, and how far the jobs are; orders.py, ways.py, progress.py: in the run effects
     screen.py    lines and tables for people
 
-A short form of the first run is among the acceptance tests.
+Short forms of records and effects are among the acceptance tests.
 """

@@ -1,4 +1,4 @@
-"""``python -m tests.chaos [records] [outage]``. Exit code 1: a promise was broken, or with --control none was."""
+"""``python -m tests.chaos [RUN …]``. Exit code 1: a promise was broken, or with --control none was."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ import asyncio
 import sys
 from typing import TYPE_CHECKING
 
+from jobsd.daemon.logs import configure_logs
 from jobsd.duration import duration_ms
-from tests.chaos import control, outage, records
+from tests.chaos import control, effects, outage, records
 from tests.chaos.screen import Screen
 
 if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Sequence
+
     from tests.chaos.laws import Verdict
 
-_RUNS = ("records", "outage")
+_RUNS = ("records", "outage", "effects")
 
 
 async def _records(screen: Screen, jobs: int, seed: int) -> list[str]:
@@ -52,14 +56,60 @@ async def _outage(screen: Screen, away_s: float) -> list[str]:
     return ran.verdict.broken
 
 
+async def _effects(screen: Screen, jobs: int, seed: int, *, control: bool = False) -> list[str]:
+    without = ", without the key that judges" if control else ""
+    screen.begin(f"{jobs:,} jobs enqueued in transactions, under every fault{without} (seed {seed})")
+    ran = await effects.run(jobs, effects.LONG, effects.CREW, seed=seed, say=screen.say, control=control)
+    verdict = ran.verdict
+    a_job = verdict.starts / max(1, verdict.jobs)
+    screen.facts(
+        {
+            "took": f"{ran.took_s:.0f} s",
+            "nothing moved any more": f"{ran.settled_s:.0f} s after the last fault",
+            "transactions": ", ".join(f"{count:,} {fate}" for fate, count in ran.transactions.items()),
+            "jobs": verdict.jobs,
+            "jobs rolled back": verdict.rolled_back,
+            "jobs in doubt": f"{verdict.in_doubt:,}, of which {verdict.turned_out:,} had been committed",
+            "jobs with an id used again": ran.ids_again,
+            "runs begun": f"{verdict.starts:,}, {a_job:.2f} a job, at most {verdict.most_starts}",
+            "runs that found the effect": ran.barred,
+            "jobs that ended again": verdict.ended_again,
+        }
+        | dict(sorted(ran.met.items()))
+        | {
+            "COMMITs cut, of producers": _counted(ran.producers_cut),
+            "COMMITs cut, of daemons": _counted(ran.daemons_cut),
+            "answers of Redis swallowed": _counted(ran.answers_swallowed),
+        }
+    )
+    return verdict.broken
+
+
+def _counted(counts: Counter[str]) -> str:
+    return f"{counts.total():,} ({', '.join(f'{count:,} {name}' for name, count in sorted(counts.items()))})"
+
+
 def _found(jobs: int, verdict: Verdict) -> dict[str, object]:
     facts: dict[str, object] = {"jobs": jobs, "attempts begun": verdict.attempts, "rows": verdict.rows}
     facts |= {f"  {outcome}": count for outcome, count in sorted(verdict.outcomes.items())}
     return facts | {f"  {outcome} before they began": count for outcome, count in sorted(verdict.unbegun.items())}
 
 
-async def _control(screen: Screen, jobs: int, seed: int) -> list[str]:
+async def _control(screen: Screen, names: Sequence[str], jobs: int | None, seed: int) -> list[str]:
     """Run with each fault; return those that nobody saw."""
+    unseen: list[str] = []
+    if "records" in names:
+        unseen += await _control_records(screen, jobs or control.JOBS, seed)
+    if "effects" in names:
+        found = await _effects(screen, jobs or effects.JOBS, seed, control=True)
+        for words in found:
+            screen.say(f"seen: {words}")
+        if not any("twice" in words for words in found):
+            unseen.append("effects did not happen twice without the key")
+    return unseen
+
+
+async def _control_records(screen: Screen, jobs: int, seed: int) -> list[str]:
     unseen: list[str] = []
     for fault in control.FAULTS:
         screen.begin(f"a daemon that breaks a promise: {fault}")
@@ -73,19 +123,21 @@ async def _control(screen: Screen, jobs: int, seed: int) -> list[str]:
 
 async def _run(screen: Screen, options: argparse.Namespace) -> list[str]:
     if options.control:
-        return await _control(screen, options.jobs or control.JOBS, options.seed)
+        return await _control(screen, options.names, options.jobs, options.seed)
     broken: list[str] = []
     if "records" in options.names:
         broken += await _records(screen, options.jobs or records.JOBS, options.seed)
     if "outage" in options.names:
         broken += await _outage(screen, duration_ms(options.away) / 1000)
+    if "effects" in options.names:
+        broken += await _effects(screen, options.jobs or effects.JOBS, options.seed)
     return broken
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description="Long runs with faults.")
-    parser.add_argument("names", nargs="*", metavar="RUN", help=f"{' or '.join(_RUNS)}; both, unless named")
-    parser.add_argument("--jobs", type=int, help=f"of the run records ({records.JOBS:,})")
+    parser.add_argument("names", nargs="*", metavar="RUN", help=f"{', '.join(_RUNS)}; all, unless named")
+    parser.add_argument("--jobs", type=int, help=f"of records ({records.JOBS:,}), or effects ({effects.JOBS:,})")
     parser.add_argument("--seed", type=int, default=1, help="of when what fails (1)")
     parser.add_argument("--away", default="10m", metavar="TIME", help="how long Postgres is away in outage (10m)")
     parser.add_argument("--control", action="store_true", help="run daemons with faults, which the laws have to see")
@@ -93,6 +145,7 @@ def main() -> int:
     if unknown := set(options.names) - set(_RUNS):
         parser.error(f"there is no run {', '.join(sorted(unknown))}; there are {', '.join(_RUNS)}")
     options.names = options.names or _RUNS
+    configure_logs("ERROR")  # that a server is away is the run's doing
     screen = Screen()
     try:
         broken = asyncio.run(_run(screen, options))

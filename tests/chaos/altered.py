@@ -1,7 +1,7 @@
 """A daemon that differs from what is shipped: ``python -m tests.chaos.altered`` with the arguments of jobsd.
 
-CHAOS_ALTERED names how, with blanks between. All but ``hasty`` are faults: each breaks a promise, and the laws have
-to find that it is broken.
+CHAOS_ALTERED names how, with blanks between. Each of FAULTS breaks a promise, and the laws have to find that it is
+broken.
 """
 
 from __future__ import annotations
@@ -15,10 +15,13 @@ from jobsd.records.queries import query
 from jobsd.relay import intake
 from jobsd.relay.intake import Intake
 from jobsd.relay.recorder import Recorder
+from jobsd.store.outbox import PushedJobs
+from tests.chaos.halting import halt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from jobsd.store.outbox import Life, PushedJob
     from jobsd.store.record_stream import Entry
 
 
@@ -27,6 +30,19 @@ def _hasty() -> None:
     intake.TAKE_OVER_EVERY_S = 0.25
     assert Intake.__init__.__kwdefaults__
     Intake.__init__.__kwdefaults__["silent_ms"] = 2_000
+
+
+def _halts() -> None:
+    """Stop in the middle of a push when the run wants it: the rows are locked, and Redis has the jobs or has not."""
+    push = PushedJobs.push
+
+    async def altered(self: PushedJobs, life: Life, jobs: Sequence[PushedJob]) -> str:
+        halt("before-push")
+        letters = await push(self, life, jobs)
+        halt("after-push")
+        return letters
+
+    PushedJobs.push = altered
 
 
 def _settles_first() -> None:
@@ -61,7 +77,7 @@ FAULTS: dict[str, Callable[[], None]] = {
     "keys-of-its-own": _keys_of_its_own,
     "counts-again": _counts_again,
 }
-ALTERATIONS = {"hasty": _hasty} | FAULTS
+ALTERATIONS = {"hasty": _hasty, "halting": _halts} | FAULTS
 
 if __name__ == "__main__":
     for name in os.environ["CHAOS_ALTERED"].split():

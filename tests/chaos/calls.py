@@ -43,12 +43,12 @@ async def enqueue(ground: Ground, jobs: int) -> None:
 
 async def ended(redis: Redis) -> int:
     """Return how many runs have ended by themselves."""
-    return int(await _asked(lambda: redis.hget(f"{BASE}:stats", "processed")) or 0)
+    return int(await asked(lambda: redis.hget(f"{BASE}:stats", "processed")) or 0)
 
 
 async def waiting(redis: Redis) -> Waiting:
-    jobs = await _asked(lambda: redis.zcard(BASE)) + await _asked(lambda: redis.zcard(f"{BASE}:active"))
-    return Waiting(jobs, await _asked(lambda: redis.xlen(records_key())))
+    jobs = await asked(lambda: redis.zcard(BASE)) + await asked(lambda: redis.zcard(f"{BASE}:active"))
+    return Waiting(jobs, await asked(lambda: redis.xlen(records_key())))
 
 
 async def settled(redis: Redis) -> list[str]:
@@ -63,7 +63,7 @@ async def settled(redis: Redis) -> list[str]:
     return []
 
 
-async def _asked(question: Callable[[], Awaitable[Found]]) -> Found:
+async def asked(question: Callable[[], Awaitable[Found]]) -> Found:
     """Ask again when we were cut off ourselves."""
     while True:
         try:

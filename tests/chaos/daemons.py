@@ -11,9 +11,10 @@ import sys
 import tempfile
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jobsd.embedded import launch
+from tests.chaos.halting import HALTS
 from tests.waiting import until
 
 if TYPE_CHECKING:
@@ -26,15 +27,16 @@ _CHECKOUT = _HERE.parents[1]
 _OTHERS_SETTINGS = ("JOBSD_", "REDIS_", "DATABASE_")
 _START_WITHIN_S = 60.0
 _STOP_WITHIN_S = 40.0
+_EXAMINED_WITHIN_S = 60.0
 _TAIL_LINES = 20
 
 # A job of these runs may lose its worker several times and is not to be blamed for it.
 _SETTINGS = """
-tasks = ["chaos_tasks"]
+tasks = ["{tasks}"]
 redis_url = "{redis_url}"
 database_url = "{database_url}"
 [worker]
-lease = "3s"
+lease = "{lease}"
 concurrency = {concurrency}
 max_losses = 100
 [queues]
@@ -44,6 +46,11 @@ migrate = "auto"
 [log]
 format = "json"
 """
+
+
+class Addresses(NamedTuple):
+    redis_url: str
+    database_url: str
 
 
 class Daemon:
@@ -66,6 +73,22 @@ class Daemon:
             return
         self._process.kill()
         await self._process.wait()
+
+    def freeze(self) -> None:
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        if self._process.returncode is None:
+            self._process.send_signal(signal.SIGCONT)
+
+    @property
+    def frozen(self) -> bool:
+        """Whether SIGSTOP, or a halt of its own, holds it."""
+        try:
+            status = Path(f"/proc/{self._process.pid}/stat").read_text("ascii")
+        except OSError:
+            return False
+        return status.rpartition(")")[2].split()[0] == "T"
 
     async def stop(self) -> None:
         """Ask it to end; insist when it does not."""
@@ -100,8 +123,12 @@ class Daemon:
 class Daemons:
     """The daemons of a run; ``altered`` names in which ways they differ from jobsd (altered.py), if in any."""
 
-    def __init__(self, ground: Ground, *, concurrency: int, altered: Sequence[str]) -> None:
+    def __init__(
+        self, ground: Ground, *, concurrency: int, altered: Sequence[str], tasks: str, lease: str, addresses: Addresses
+    ) -> None:
         self.begun = ground.place / "begun"
+        self.halts = ground.place / "halts"
+        self.halts.mkdir()
         self.all: list[Daemon] = []
         """Those that were killed, too."""
         self.running: list[Daemon] = []
@@ -109,7 +136,7 @@ class Daemons:
         self._altered = altered
         self._settings = ground.place / "jobsd.toml"
         self._settings.write_text(
-            _SETTINGS.format(redis_url=ground.redis_url, database_url=ground.postgres.url, concurrency=concurrency)
+            _SETTINGS.format(tasks=tasks, concurrency=concurrency, lease=lease, **addresses._asdict())
         )
 
     async def start(self, number: int = 1) -> None:
@@ -138,6 +165,19 @@ class Daemons:
             shutil.copy(file, kept)
         return f"(logs of the daemons, and what their tasks have told, are kept in {kept})"
 
+    async def examined(self) -> list[str]:
+        """Return in words what ``jobsd fsck`` finds, which changes nothing."""
+        command = sys.executable, "-m", "jobsd", "fsck", "--json", "--config", str(self._settings)
+        process = await asyncio.create_subprocess_exec(
+            *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env=self._environment()
+        )
+        async with asyncio.timeout(_EXAMINED_WITHIN_S):
+            out, err = await process.communicate()
+        if process.returncode not in {0, 1}:
+            return [f"jobsd fsck ended with exit code {process.returncode}:\n{err.decode()}"]
+        found = json.loads(out)["problems"]
+        return [f"fsck: {each['count']:,} {each['means']}: {each['items'][0]['name']}, …" for each in found]
+
     def troubles(self) -> list[str]:
         """Return in words who ended otherwise than told, and which services failed of what nobody expected."""
         failed = [line for daemon in self.all for line in daemon.lines("service.failed") if "exception" in line]
@@ -145,12 +185,6 @@ class Daemons:
         return ended + [f"{line['service']} failed: {line['cause']}" for line in failed]
 
     async def _launch(self) -> Daemon:
-        environment = {name: text for name, text in os.environ.items() if not name.startswith(_OTHERS_SETTINGS)}
-        environment |= {
-            "CHAOS_BEGUN": str(self.begun),
-            "CHAOS_ALTERED": " ".join(self._altered),
-            "PYTHONPATH": os.pathsep.join((str(_CHECKOUT), str(_HERE))),
-        }
         program = "tests.chaos.altered" if self._altered else "jobsd"
         log = self._place / f"daemon-{len(self.all) + 1}.log"
         with log.open("wb") as out:
@@ -160,11 +194,20 @@ class Daemons:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
-                env=environment,
+                env=self._environment(),
                 start_new_session=True,  # Ctrl-C is for us alone: we stop it in order
             )
         self.all.append(Daemon(process, log))
         return self.all[-1]
+
+    def _environment(self) -> dict[str, str]:
+        ours = {name: text for name, text in os.environ.items() if not name.startswith(_OTHERS_SETTINGS)}
+        return ours | {
+            "CHAOS_BEGUN": str(self.begun),
+            HALTS: str(self.halts),
+            "CHAOS_ALTERED": " ".join(self._altered),
+            "PYTHONPATH": os.pathsep.join((str(_CHECKOUT), str(_HERE))),
+        }
 
 
 def _tied_to_us() -> tuple[str, ...]:
@@ -175,9 +218,18 @@ def _tied_to_us() -> tuple[str, ...]:
 
 @asynccontextmanager
 async def some_daemons(
-    ground: Ground, number: int, *, concurrency: int = 50, altered: Sequence[str] = ()
+    ground: Ground,
+    number: int,
+    *,
+    concurrency: int = 50,
+    altered: Sequence[str] = (),
+    tasks: str = "chaos_tasks",
+    lease: str = "3s",
+    addresses: Addresses | None = None,
 ) -> AsyncIterator[Daemons]:
-    daemons = Daemons(ground, concurrency=concurrency, altered=altered)
+    """Yield daemons with the tasks of a module here; ``addresses`` are others than those of the ground's servers."""
+    addresses = addresses or Addresses(ground.redis_url, ground.postgres.url)
+    daemons = Daemons(ground, concurrency=concurrency, altered=altered, tasks=tasks, lease=lease, addresses=addresses)
     try:
         await daemons.start(number)
         yield daemons

@@ -9,6 +9,7 @@ import tempfile
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from jobsd.embedded import Embedded
 from jobsd.embedded.places import Places
@@ -30,6 +31,11 @@ class Postgres:
         self._embedded = Embedded(state, valkey=False)
         self._pid_file = Places(state).postgres / "postmaster.pid"
         self.url = Places(state).database_url
+        self.socket = Places(state).postgres_socket
+
+    def url_at(self, directory: Path) -> str:
+        """Return the address of a socket of the same name in another directory."""
+        return self.url.replace(quote(str(self.socket.parent), safe=""), quote(str(directory), safe=""))
 
     async def start(self) -> None:
         await self._embedded.start()
@@ -56,6 +62,12 @@ class Ground:
         self.postgres = postgres
         self.pool = pool
 
+    def kill_redis(self) -> None:
+        """Let who watches over it start it again; what it was told in the last second may be lost."""
+        pid = pid_in(_valkey(self.place).valkey_pid)
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+
 
 @asynccontextmanager
 async def a_ground() -> AsyncIterator[Ground]:
@@ -63,7 +75,7 @@ async def a_ground() -> AsyncIterator[Ground]:
     place = _new_place()
     postgres = Postgres(place / "postgres")
     try:
-        async with Embedded(place / "valkey", postgres=False) as embedded:
+        async with Embedded(_valkey(place).state, postgres=False) as embedded:
             try:
                 await postgres.start()
                 redis_url = embedded.servers.redis_url or ""
@@ -78,6 +90,10 @@ async def a_ground() -> AsyncIterator[Ground]:
                 await postgres.stop()
     finally:
         shutil.rmtree(place, ignore_errors=True)
+
+
+def _valkey(place: Path) -> Places:
+    return Places(place / "valkey")
 
 
 def _new_place() -> Path:

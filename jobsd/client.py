@@ -17,7 +17,7 @@ from jobsd.errors import InvalidArgumentsError, InvalidOptionError, WrongLoopErr
 from jobsd.following import Following, Timeout
 from jobsd.headers import collect
 from jobsd.hooks import enqueue_hooks, enqueue_through
-from jobsd.job import NO_OPTIONS, OPTION_NAMES, QUEUE_ALLOWED, JobOptions, JobRequest, is_queue_name
+from jobsd.job import CONN_ALLOWED, NO_OPTIONS, OPTION_NAMES, QUEUE_ALLOWED, JobOptions, JobRequest, is_queue_name
 from jobsd.limits_text import Limits, limits_of
 from jobsd.records.callers import check_connection, put
 from jobsd.sending import MOST_BYTES, MOST_JOBS, Sending
@@ -77,7 +77,7 @@ class JobRef(Generic[R_co]):
         retried; this waits ``timeout`` seconds for its end. After that the request stands, and may be made again to
         hear of it. Raises JobNotFoundError, UnreachableError (it may have been requested).
         """
-        return await self._client.following().cancel(self.queue, self.id, timeout)
+        return await self._client.following().cancel(self.queue, self.id, timeout, self._incarnation)
 
     def __repr__(self) -> str:
         return f"<job {self.id} in {self.queue!r}{', duplicate' if self.duplicate else ''}>"
@@ -296,5 +296,13 @@ def _request_by_name(task: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -
             allowed = ", ".join(f"_{option}" for option in OPTION_NAMES) + hint
             raise InvalidOptionError(option=name, given=kwargs[name], allowed=allowed)
         given[name[1:]] = kwargs.pop(name)
+    if given.get("conn", ...) is None:
+        raise InvalidOptionError(option="_conn", given=None, allowed=CONN_ALLOWED)
+    if not isinstance(kwargs.get("conn"), str | int | float | list | dict | None):
+        given_type, allowed = (
+            type(kwargs["conn"]).__name__,
+            "an argument of the task; the connection of a call by name is _conn",
+        )
+        raise InvalidOptionError(option="conn", given=given_type, allowed=allowed)
     options = JobOptions(**given) if given else NO_OPTIONS
     return JobRequest(task, args, kwargs, options.queue or "default", options)

@@ -11,7 +11,7 @@ from jobsd.delays import Backoff, CustomBackoff
 from jobsd.duration import duration_ms
 from jobsd.enqueueable import Enqueueable, P, R_co
 from jobsd.errors import InvalidArgumentsError, InvalidOptionError, TaskDefinitionError
-from jobsd.job import NO_OPTIONS, OPTION_NAMES, BoundRequest, JobOptions, JobRequest
+from jobsd.job import CONN_ALLOWED, NO_OPTIONS, OPTION_NAMES, BoundRequest, JobOptions, JobRequest
 from jobsd.limit_options import resource_names
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ class Task(Enqueueable[P, R_co]):
         throttle: str | timedelta | None = None,
         aggregate: Aggregate | None = None,
         unique_key: str | None = None,
-        conn: Any = None,
+        conn: Any = ...,
     ) -> TaskCall[P, R_co]:
         """Return the task with options for one call; the call's options go before the task's.
 
@@ -165,6 +165,8 @@ class Task(Enqueueable[P, R_co]):
         With ``conn``, a connection to Postgres that is in a transaction (asyncpg, psycopg, SQLAlchemy; not a pool), the
         job exists if and only if that transaction commits. Raises InvalidOptionError.
         """
+        if conn is None:  # a session that was forgotten must not end in a job that is no part of its transaction
+            raise InvalidOptionError(option="conn", given=None, allowed=CONN_ALLOWED)
         options = JobOptions(
             queue=queue,
             delay=delay,
@@ -182,7 +184,7 @@ class Task(Enqueueable[P, R_co]):
             throttle=throttle,
             aggregate=aggregate or self.aggregate,
             unique_key=unique_key,
-            conn=conn,
+            conn=None if conn is ... else conn,
         )
         return TaskCall(self, options)
 
@@ -198,7 +200,9 @@ class Task(Enqueueable[P, R_co]):
         try:
             self.arguments.validate(args, kwargs)
         except ValueError as error:
-            raise InvalidArgumentsError(task=self.name, problem=str(error)) from None
+            meant = [name for name in kwargs if name in OPTION_NAMES]
+            hint = f"; an option of the call goes in task.opts({meant[0]}=…)" if meant else ""
+            raise InvalidArgumentsError(task=self.name, problem=f"{error}{hint}") from None
         queue = options.queue or self.queue
         if options.limited:
             if options.unique_for is not None and options.unique_key is None:

@@ -31,6 +31,8 @@ class Event(StrEnum):
     POSTGRES_UNREACHABLE = "postgres.unreachable"
     POSTGRES_CONNECTED = "postgres.connected"
     OUTBOX_REFUSED = "outbox.refused"
+    OUTBOX_FOREIGN = "outbox.foreign"
+    OUTBOX_TAKEN = "outbox.taken"
     RECORDS_DISABLED = "records.disabled"
     RECORDS_REJECTED = "records.rejected"
     PARTITION_MADE = "partition.made"

@@ -12,7 +12,7 @@ from jobsd.duration import parse_duration
 from jobsd.errors import InvalidOptionError, JobCancelledError, JobFailedError, JobNotFoundError, UnreachableError
 from jobsd.job import CancelState, JobState
 from jobsd.store.cancels import Cancels
-from jobsd.store.codec import decode_result
+from jobsd.store.codec import decode_result, incarnation_at_start
 from jobsd.store.connection import AWAY, REFUSED, connect, is_away
 from jobsd.store.looks import Looks, noted
 
@@ -60,6 +60,8 @@ class Following:
                 return await self._opened(queue, job_id, stored)
             # Looked at again after the state: a job may end between the two.
             state = await self.state(queue, job_id)
+            if incarnation and state is JobState.ARCHIVED and not await self._is_archived(queue, job_id, incarnation):
+                state = JobState.UNKNOWN
             if state is JobState.UNKNOWN and await self._result_of(job_id, incarnation) is None:
                 if incarnation is None or monotonic() >= seen_at + _COMES_WITHIN_S:
                     raise JobNotFoundError(job_id=job_id, queue=queue)
@@ -68,12 +70,23 @@ class Following:
             if state is JobState.ARCHIVED:
                 raise await self._failure(queue, job_id)
             if not await pauses.pause():
-                msg = f"job {job_id} is {state} after {timeout_s:g} s"
+                hint = " (has the transaction committed?)" if state is JobState.UNKNOWN else ""
+                msg = f"job {job_id} is {state} after {timeout_s:g} s{hint}"
                 raise TimeoutError(msg)
 
-    async def cancel(self, queue: str, job_id: str, timeout: Timeout) -> CancelState:  # noqa: ASYNC109 - as in JobRef
-        """See JobRef.cancel."""
+    async def cancel(
+        self,
+        queue: str,
+        job_id: str,
+        timeout: Timeout,  # noqa: ASYNC109 - as in JobRef
+        incarnation: str | None = None,
+    ) -> CancelState:
+        """See JobRef.cancel. A job of the outbox, which has an ``incarnation``, is waited for."""
         timeout_s = _seconds(timeout)
+        pauses = _Pauses(timeout_s)
+        if incarnation is not None:
+            while not await self._has_come(queue, job_id, incarnation) and await pauses.pause():
+                pass
         said = await self._reach(self._cancels.ask(queue, job_id))
         if said == "unknown":
             raise JobNotFoundError(job_id=job_id, queue=queue)
@@ -81,7 +94,6 @@ class Following:
             return CancelState.CANCELLED
         if said == "ended":
             return await self._ended_as(queue, job_id)
-        pauses = _Pauses(timeout_s)
         while await pauses.pause():
             running = await self._reach(self._cancels.state(job_id))
             if running is None:
@@ -95,7 +107,19 @@ class Following:
     async def _result_of(self, job_id: str, incarnation: str | None) -> bytes | None:
         """Return the job's result, unless it is that of an earlier job with its id."""
         stored = await self._reach(self.looks.result(job_id))
-        return stored if not incarnation or (stored or b"").startswith(f'{{"i":"{incarnation}"'.encode()) else None
+        return stored if _is_of(stored, incarnation) else None
+
+    async def _is_archived(self, queue: str, job_id: str, incarnation: str | None) -> bool:
+        """Say whether what the archive has of this id is the job, and no earlier one."""
+        payload, _ = await self._reach(self.looks.dead(queue, job_id))
+        return _is_of(payload, incarnation)
+
+    async def _has_come(self, queue: str, job_id: str, incarnation: str) -> bool:
+        """Say whether Redis knows of the job."""
+        if await self._result_of(job_id, incarnation) is not None:
+            return True
+        payload = await self._reach(self.looks.payload(job_id))
+        return _is_of(payload, incarnation) or await self._is_archived(queue, job_id, incarnation)
 
     async def _ended_as(self, queue: str, job_id: str) -> CancelState:
         archived = await self._archived(queue, job_id)
@@ -130,6 +154,11 @@ class Following:
             if not is_away(error):
                 raise
             raise UnreachableError(server="Redis", url=masked(self._url), cause=str(error) or repr(error)) from error
+
+
+def _is_of(stored: bytes | None, incarnation: str | None) -> bool:
+    """Say whether this payload, or result, is that of the job; without an ``incarnation`` any is."""
+    return stored is not None and (not incarnation or incarnation_at_start(stored) == incarnation)
 
 
 def _seconds(timeout: object) -> float | None:

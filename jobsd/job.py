@@ -28,6 +28,7 @@ _OURS = ("jobsd:", "arq:job:", "arq:in-progress:", "arq:result:")  # keys that a
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 QUEUE_ALLOWED = "1 to 128 of A-Z a-z 0-9 . _ - (or the raw key of an arq queue, with a colon)"
+CONN_ALLOWED = "a connection in a transaction; leave it out to enqueue at once"
 ID_ALLOWED = "1 to 128 of A-Z a-z 0-9 . _ : -"
 
 

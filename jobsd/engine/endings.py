@@ -41,6 +41,7 @@ from jobsd.outcome import (
     UnknownTask,
     Untagged,
 )
+from jobsd.store.codec import incarnation_at_start
 from jobsd.store.ids import OUTBOX_MARK
 from jobsd.store.jobs import Ending
 from jobsd.store.looks import noted
@@ -207,7 +208,7 @@ class Endings:
         # An Execution, as a plain tuple: a named one takes three times as long. What is null at its end stays here.
         execution = (
             encodable(lease.id),
-            payload.incarnation if payload else None,
+            payload.incarnation if payload else incarnation_at_start(lease.payload),
             payload.task if payload else "<unknown>",
             lease.queue,
             lease.attempt,
@@ -232,10 +233,10 @@ class Endings:
 
 def _end_alone(attempt: Attempt, transition: str) -> bytes:
     """Return what the recorder is told of a run without a record: that a job of the outbox ends by it, or nothing."""
-    payload = attempt.payload
-    if payload is None or not payload.incarnation.startswith(OUTBOX_MARK) or transition not in ENDS:
+    incarnation = incarnation_at_start(attempt.lease.payload) or ""
+    if not incarnation.startswith(OUTBOX_MARK) or transition not in ENDS:
         return b""
-    return to_json(JobEnd(ENDED_MARK, attempt.lease.id, payload.incarnation)) + b"\n"
+    return to_json(JobEnd(ENDED_MARK, attempt.lease.id, incarnation)) + b"\n"
 
 
 def _shown_arguments(policy: RecordPolicy, attempt: Attempt, payload: Payload) -> dict[str, Any]:

@@ -144,13 +144,20 @@ class Heartbeat:
                     log.info(Event.SERVICE_RECOVERED, service="Heartbeat", failures=failures)
                 beats, failures, pause = beats + 1, 0, self._interval_s
                 self._home_call(self._beaten.set)
-                if announced is None or beats % _ANNOUNCE_EVERY == 0:
+                if announced is None or beats % _ANNOUNCE_EVERY == 0 or await self._is_emptied(jobs, announced):
                     announced = await self._announce(jobs, announced)
             await self._pause(pause)
         try:
             await jobs.sign_off(self._worker)
         except Exception as error:  # noqa: BLE001 - it expires by itself
             log.debug(Event.SERVICE_FAILED, service="Heartbeat", cause=repr(error))
+
+    async def _is_emptied(self, jobs: Jobs, epoch: str) -> bool:
+        try:
+            return await jobs.epoch() != epoch
+        except Exception as error:  # noqa: BLE001 - the next beat asks again
+            log.debug(Event.SERVICE_FAILED, service="Heartbeat", cause=repr(error))
+            return False
 
     async def _announce(self, jobs: Jobs, epoch: str | None) -> str | None:
         """Say who this worker is; notice a Redis that has lost everything. Leases do not depend on it."""
@@ -164,7 +171,7 @@ class Heartbeat:
             log.debug(Event.SERVICE_FAILED, service="Heartbeat", cause=repr(error))
             return None
         if epoch is not None and now != epoch:
-            log.error(Event.REDIS_EMPTIED, consequence="waiting jobs are gone; those that run go on")
+            log.error(Event.REDIS_EMPTIED, consequence="what was only there is gone; jobs of the outbox come back")
             return None
         return now
 

@@ -52,7 +52,7 @@ _REFUSED = {
 
 _NOT_THERE = {"42883", "3F000", "42P01"}  # no such function, schema, table
 _NO_RIGHTS = "42501"
-_MIGRATE = "run `jobsd migrate` with the address of this database"
+_MIGRATE = "is it the database of the daemons, which have it as JOBSD_DATABASE_URL? If so, run `jobsd migrate`"
 _GRANT = (
     "an administrator may type, with the name of its role: "
     "GRANT USAGE ON SCHEMA jobsd TO …; GRANT EXECUTE ON FUNCTION jobsd.put_in_outbox(json) TO …"

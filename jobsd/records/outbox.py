@@ -71,6 +71,11 @@ async def handover(pool: Pool, pushed_to: str, most: int) -> AsyncGenerator[Hand
         yield Handover(connection, [OutboxJob(**row) for row in rows])
 
 
+async def is_home(pool: Pool, epoch: str, before: str, gone_s: int) -> bool:
+    """Say that the outbox belongs to this Redis; False if it is another's that was heard of in ``gone_s`` seconds."""
+    return bool(await pool.fetch(query("outbox_home"), epoch, before, gone_s))
+
+
 async def lives(pool: Pool) -> list[str]:
     """Return the lives of Redis to which what is in the outbox was pushed."""
     return [row["pushed_to"] for row in await pool.fetch(query("outbox_lives"))]
@@ -80,6 +85,13 @@ async def here(pool: Pool, jobs: Sequence[tuple[str, str]]) -> set[tuple[str, st
     """Return which of these (job id, incarnation) are in the outbox."""
     ids, incarnations = [job[0] for job in jobs], [job[1] for job in jobs]
     rows = await pool.fetch(query("outbox_here"), ids, incarnations)
+    return {(row["job_id"], row["incarnation"]) for row in rows}
+
+
+async def left(pool: Pool, jobs: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Return which of these are in the outbox and have not ended; delete those that have."""
+    ids, incarnations = [job[0] for job in jobs], [job[1] for job in jobs]
+    rows = await pool.fetch(query("outbox_left"), ids, incarnations)
     return {(row["job_id"], row["incarnation"]) for row in rows}
 
 

@@ -10,6 +10,7 @@ from jobsd.headers import trace_id_of
 from jobsd.records.cleaning import loads
 from jobsd.records.writing import Record, Rejected
 from jobsd.secret_values import marks_of
+from jobsd.store.codec import incarnation_at_start
 from jobsd.store.ids import OUTBOX_MARK
 
 if TYPE_CHECKING:
@@ -64,14 +65,15 @@ def _read_untold(facts: bytes, payload: bytes, policies: Policies) -> Record | J
     job = _parse_payload(payload)
     task = job["f"] if job else UNKNOWN_TASK
     policy = policies[task]
+    incarnation = _incarnation(job) or incarnation_at_start(payload)
     if not policy.records(run.mark):
-        incarnation = _incarnation(job) or ""
+        incarnation = incarnation or ""
         ends = incarnation.startswith(OUTBOX_MARK) and run.transition in ENDS
         return JobEnd(ENDED_MARK, run.job_id, incarnation) if ends else None
     execution = _checked(
         Execution(
             job_id=run.job_id,
-            incarnation=_incarnation(job),
+            incarnation=incarnation,
             task=task,
             queue=run.queue,
             attempt=int(run.attempt),

@@ -15,7 +15,7 @@ from jobsd.clock import monotonic
 from jobsd.errors import UnreachableError
 from jobsd.events import Event
 from jobsd.logger import log
-from jobsd.records.outbox import NEW, News, handover, here, lives
+from jobsd.records.outbox import NEW, News, handover, is_home, left, lives
 from jobsd.service import Service
 from jobsd.store.connection import AWAY, REFUSED, is_away
 from jobsd.store.outbox import ENDED, ID_TAKEN, KEY_TAKEN, MOST_PUSHED, STORED, THERE, OverLifeError, PushedJob
@@ -32,7 +32,9 @@ POLL_S = 1.0
 
 _SERVER_EVERY_S = 1.0
 _LISTEN_EVERY_S = 5.0
-_LOOK_EVERY_S = 10.0
+_LOOK_EVERY_S = 30.0
+_HOME_EVERY_S = 10.0
+_GONE_S = 30
 _MOST_BYTES = 4 * 1024 * 1024
 _END_S = 1.0
 _ID_TAKEN_S = 2
@@ -53,7 +55,9 @@ class Pusher(Service):
         self._wanted = asyncio.Event()
         self._news = News(pool, self._wanted.set)
         self._server: str = ""
-        self._server_at = self._listened_at = self._looked_at = float("-inf")
+        self._epoch = ""
+        self._home = True
+        self._server_at = self._listened_at = self._looked_at = self._home_at = float("-inf")
         self._more = True  # the first look is at once
         self._most = MOST_PUSHED
 
@@ -105,19 +109,35 @@ class Pusher(Service):
         if now - self._listened_at >= _LISTEN_EVERY_S:
             self._listened_at = now
             await self._news.listen()
+        found = await lives(self._pool)
         more = False
-        if found := await lives(self._pool):  # Redis is asked nothing while nobody uses the outbox
+        if found or not self._epoch:  # Redis is asked nothing while nobody uses the outbox
             if now - self._server_at >= _SERVER_EVERY_S:
                 self._server, self._server_at = await self._store.server(), now
             life = await self._store.life(self._server)
-            # What was lost is older than what is new, and so comes first.
-            for pushed_to in sorted(found, key=lambda pushed_to: pushed_to == NEW):
-                if pushed_to != life.name:
-                    more |= await self._push(pushed_to, life)
+            if await self._is_home(life.epoch, now):
+                # What was lost is older than what is new, and so comes first.
+                for pushed_to in sorted(found, key=lambda pushed_to: pushed_to == NEW):
+                    if pushed_to != life.name:
+                        more |= await self._push(pushed_to, life)
+        else:
+            await self._is_home(self._epoch, now)
         if now - self._looked_at >= _LOOK_EVERY_S:
             self._looked_at = now
             await self._look()
         self._more = more
+
+    async def _is_home(self, epoch: str, now: float) -> bool:
+        """Say whether the outbox belongs to this Redis. Two would each get every job."""
+        if epoch == self._epoch and self._home and now - self._home_at < _HOME_EVERY_S:
+            return True
+        home = await is_home(self._pool, epoch, self._epoch, _GONE_S)
+        if not home and self._home:
+            log.error(Event.OUTBOX_FOREIGN, consequence="this daemon pushes nothing until the other's daemons are gone")
+        elif home and not self._home:
+            log.info(Event.OUTBOX_TAKEN)
+        self._home, self._epoch, self._home_at = home, epoch, now
+        return home
 
     async def _push(self, pushed_to: str, life: Life) -> bool:
         """Push jobs that another life of Redis had, or none; say whether there may be more of them."""
@@ -162,12 +182,13 @@ class Pusher(Service):
 
     async def _look(self) -> None:
         """Have Redis forget, by and by, jobs that have left the outbox."""
-        while True:
+        while not self.stopping:
             now, asked = await self._store.to_look_at()
-            if not asked:
+            if asked:
+                found = await left(self._pool, asked)
+                await self._store.looked_at(now, list(found), [job for job in asked if job not in found])
+            if len(asked) < MOST_PUSHED:
                 return
-            found = await here(self._pool, asked)
-            await self._store.looked_at(now, list(found), [job for job in asked if job not in found])
 
 
 def _within(jobs: list[OutboxJob], most_bytes: int) -> list[OutboxJob]:

@@ -81,6 +81,17 @@ def encode_payload(
     return payload
 
 
+def incarnation_at_start(payload: bytes | None) -> str | None:
+    """Return what a payload of ours begins with, also one that cannot be read.
+
+    >>> incarnation_at_start(b'{"i":"0123456789ab","f":'), incarnation_at_start(b"{}")
+    ('0123456789ab', None)
+    """
+    if payload is None or not payload.startswith(b'{"i":"') or payload[18:19] != b'"':
+        return None
+    return payload[6:18].decode(errors="replace")
+
+
 def decode_payload(payload: bytes | None) -> Payload:
     """Return what ``payload`` says. Raises UndecodableError with the cause."""
     if payload is None:

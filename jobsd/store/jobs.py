@@ -160,6 +160,11 @@ class Jobs:
         pipe.get(f"{self._shard_key}:epoch")
         return (await pipe.execute())[-1].decode()
 
+    async def epoch(self) -> str | None:
+        """Return what ``announce`` does, or None where Redis has lost everything since."""
+        found: bytes | None = await self.redis.get(f"{self._shard_key}:epoch")
+        return None if found is None else found.decode()
+
     async def note_throttle(self, worker: str, percent: int) -> None:
         """Say how much of what it could this worker claims; of one that claims all nothing is noted."""
         key = f"{self._shard_key}:worker:{worker}"

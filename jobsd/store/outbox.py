@@ -117,7 +117,9 @@ class PushedJobs:
         pipe.zremrangebyscore(self._members, f"({-now}", "(0")
         pipe.zrange(self._members, 0, now, byscore=True, offset=0, num=MOST_PUSHED)
         _, members = await pipe.execute()
-        parts = (member.decode(errors="surrogateescape").rpartition(" ") for member in cast("list[bytes]", members))
+        if strange := [member for member in cast("list[bytes]", members) if b" " not in member]:
+            await self._redis.zrem(self._members, *strange)
+        parts = (member.decode(errors="surrogateescape").rpartition(" ") for member in members if b" " in member)
         return now, [(job_id, incarnation) for job_id, _, incarnation in parts]
 
     async def looked_at(self, now: int, here: Sequence[tuple[str, str]], gone: Sequence[tuple[str, str]]) -> None:

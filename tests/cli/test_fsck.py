@@ -136,7 +136,7 @@ async def test_with_its_ledger_it_compares_the_outbox(stock, monkeypatch, databa
     async with a_ledger(database_url) as pool:
         await pool.execute(
             "INSERT INTO jobsd.outbox (job_id, incarnation, queue, due_at, payload, enqueued_at, problem)"
-            " VALUES ('job-1', 'o0123456789a', 'default', now(), '{}', now(), 'refused')"
+            " VALUES ('job-1', 'o0123456789a', 'default', now(), '{\"i\":\"o0123456789a\"}', now(), 'refused')"
         )
     ended = await fsck()
     assert ended.stdout.splitlines()[:2] == [

@@ -75,7 +75,10 @@ def test_what_came_into_the_ledger_is_told(monkeypatch, database_url) -> None:
 
 
 def test_what_is_in_the_outbox_is_told_and_what_holds_it_up(monkeypatch, database_url) -> None:
-    rows = [{"id": name, "i": f"o{name:0<11}", "q": "default", "w": "", "p": "{}"} for name in ("a", "b", "c")]
+    rows = [
+        {"id": name, "i": f"o{name:0<11}", "q": "default", "w": "", "p": f'{{"i":"o{name:0<11}"}}'}
+        for name in ("a", "b", "c")
+    ]
 
     async def filled() -> None:
         async with a_ledger(database_url) as pool:

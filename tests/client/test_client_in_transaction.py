@@ -13,7 +13,14 @@ import pytest
 
 from jobsd import Client, aggregate, around_enqueue
 from jobsd.definition import Task
-from jobsd.errors import EnqueueError, InvalidOptionError, NotRunError, OutboxError, PayloadTooLargeError
+from jobsd.errors import (
+    EnqueueError,
+    InvalidArgumentsError,
+    InvalidOptionError,
+    NotRunError,
+    OutboxError,
+    PayloadTooLargeError,
+)
 from jobsd.job import JobOptions
 from jobsd.relay.outbox import Pusher
 from jobsd.sending import MOST_JOBS
@@ -237,7 +244,7 @@ async def test_what_makes_one_job_of_several_calls_is_refused(conn, option):
 
 
 async def test_a_database_without_jobsds_schema_says_what_to_type(client, conn):
-    with pytest.raises(OutboxError, match="run `jobsd migrate` with the address of this database"):
+    with pytest.raises(OutboxError, match="is it the database of the daemons"):
         async with conn.transaction():
             await client.enqueue(add.opts(conn=conn), 1)
 
@@ -281,3 +288,18 @@ async def test_a_job_from_plain_sql_runs_like_any_other(client, redis, ledger):
         assert (lease.id, payload.args, payload.headers) == (job_id, (1, 2), {"by": "sql"})
         await worker.complete(lease, 3)
     assert await client.job(job_id).result(5) == 3
+
+
+async def test_a_connection_that_is_none_is_refused_by_task_and_by_name():
+    allowed = "a connection in a transaction; leave it out to enqueue at once"
+    with pytest.raises(InvalidOptionError, match=allowed):
+        add.opts(conn=None)
+    with pytest.raises(InvalidOptionError, match=f"'_conn' is None; allowed is {allowed}"):
+        await Client("redis://localhost").enqueue("add", 1, _conn=None)
+
+
+async def test_who_gives_the_connection_as_an_argument_is_told_where_it_goes():
+    with pytest.raises(InvalidArgumentsError, match=r"an option of the call goes in task\.opts\(conn=…\)"):
+        await Client("redis://localhost").enqueue(add, 1, conn=object())
+    with pytest.raises(InvalidOptionError, match="the connection of a call by name is _conn"):
+        await Client("redis://localhost").enqueue("add", 1, conn=object())

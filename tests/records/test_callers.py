@@ -236,7 +236,7 @@ async def test_a_database_without_the_outbox_says_what_to_type(database_url, kin
             await put(conn, jobs("secret"))
     assert str(caught.value) == (
         'the database takes no jobs in a transaction: schema "jobsd" does not exist; '
-        "run `jobsd migrate` with the address of this database"
+        "is it the database of the daemons, which have it as JOBSD_DATABASE_URL? If so, run `jobsd migrate`"
     )
 
 
@@ -249,7 +249,7 @@ async def test_a_schema_of_an_older_jobsd_says_what_to_type(database_url):
                     await put(conn, jobs("secret"))
             assert str(caught.value) == (
                 "the database takes no jobs in a transaction: function jobsd.put_in_outbox(json) does not exist; "
-                "run `jobsd migrate` with the address of this database"
+                "is it the database of the daemons, which have it as JOBSD_DATABASE_URL? If so, run `jobsd migrate`"
             )
 
 

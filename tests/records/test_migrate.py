@@ -5,6 +5,7 @@ import logging
 import subprocess
 import sys
 
+import asyncpg
 import pytest
 
 from jobsd.errors import SchemaError
@@ -143,3 +144,17 @@ async def test_a_role_that_may_not_create_schemas_uses_the_one_made_for_it(datab
     finally:
         await owner.execute(f"REASSIGN OWNED BY {role} TO CURRENT_USER; DROP OWNED BY {role}; DROP ROLE {role}")
         await owner.close()
+
+
+async def test_tables_of_a_role_that_is_called_like_the_schema_do_not_lie_among_jobsds(database_url):
+    pool = await open_pool(database_url)
+    await migrate(pool)
+    await pool.close()
+    connection = await asyncpg.connect(database_url)
+    try:
+        assert await connection.fetchval("SELECT current_user") == "jobsd"
+        await connection.execute("CREATE TABLE errors (what text)")
+        assert await connection.fetchval("SELECT 'errors'::regclass::text") == "errors"
+        assert await connection.fetchval("SELECT to_regclass('public.errors') IS NOT NULL")
+    finally:
+        await connection.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -12,12 +13,15 @@ import pytest
 
 from jobsd import Drop, SkipRetry
 from jobsd.definition import Task
-from jobsd.errors import JobNotFoundError
+from jobsd.errors import JobFailedError, JobNotFoundError
+from jobsd.records.inserting import as_json
 from jobsd.records.outbox import handover
+from jobsd.records.queries import query
 from jobsd.relay import outbox
 from jobsd.relay.outbox import Pusher
 from jobsd.store.outbox import PushedJobs
 from tests.engine.hall import Hall
+from tests.records.ledger import an_execution
 from tests.relay.conveyor import a_belt, a_gate, a_pool
 from tests.waiting import until
 
@@ -254,7 +258,7 @@ async def test_while_one_pusher_has_jobs_in_hand_others_take_the_rest(office):
     ],
 )
 async def test_a_job_is_due_when_its_caller_said_or_at_the_end_of_all_times_that_there_are(office, when, due):
-    row = f'[{{"id": "a", "i": "oaaaaaaaaaaa", "q": "default", "w": "{when}", "p": "{{}}"}}]'
+    row = f'[{{"id": "a", "i": "oaaaaaaaaaaa", "q": "default", "w": "{when}", "p": "{{\\"i\\":\\"oaaaaaaaaaaa\\"}}"}}]'
     await office.conn.fetch("SELECT jobsd.put_in_outbox($1::text::json)", row)
     [found] = await office.rows()
     expected = found["enqueued_at"] + due if isinstance(due, timedelta) else due
@@ -316,6 +320,107 @@ async def test_who_waits_for_a_job_whose_transaction_rolled_back_is_told(office,
     await tr.rollback()
     with pytest.raises(JobNotFoundError, match="no trace of job"):
         await ref.result()
+
+
+async def test_a_job_that_nobody_can_read_leaves_the_outbox_with_its_place_in_the_archive(office):
+    row = {"id": "daily", "i": "oaaaaaaaaaaa", "q": "default", "w": "", "p": '{"i":"oaaaaaaaaaaa","f":7}'}
+    await office.conn.fetch("SELECT jobsd.put_in_outbox($1::text::json)", json.dumps([row]))
+    office.work()
+    async with office.pusher().running(), office.recording():
+
+        async def over():
+            return not await office.rows()
+
+        await until(over)
+    [execution] = await office.belt.rows()
+    assert (execution["transition"], execution["incarnation"]) == ("archived", "oaaaaaaaaaaa")
+
+
+async def test_the_failure_of_an_earlier_job_with_its_id_is_not_the_jobs(office, monkeypatch):
+    async def fail(ctx):
+        raise SkipRetry("yesterday")
+
+    task = Task(fail, "fail")
+    office.work(task)
+    async with office.pusher().running(), office.recording():
+        async with office.conn.transaction():
+            first = await office.hall.client.enqueue(task.opts(conn=office.conn, id="daily"))
+        with pytest.raises(JobFailedError, match="yesterday"):
+            await first.result(timeout=10)
+
+        async def over():
+            return not await office.rows()
+
+        await until(over)
+    [today] = await office.enqueue(5, id="daily")  # not in Redis yet
+    with pytest.raises(TimeoutError, match="has the transaction committed"):
+        await today.result(timeout=0.1)
+    async with office.pusher().running():
+        assert await today.result(timeout=10) == 5
+
+
+async def test_a_job_that_has_not_come_to_redis_is_waited_for_and_cancelled(office):
+    [ref] = await office.enqueue(1, delay="1h")
+    cancelling = asyncio.create_task(ref.cancel(timeout=10))
+    async with office.pusher().running():
+        assert await cancelling == "cancelled"
+
+
+async def test_a_second_redis_gets_no_jobs_while_daemons_of_the_first_live_and_all_of_them_afterwards(
+    office, monkeypatch
+):
+    async with office.pusher().running():
+        await office.enqueue(1)
+        await until(office.in_redis)
+    await office.redis.flushall()  # another one, as far as a pusher can tell that was not there before
+    second = office.pusher()
+    async with second.running():
+        await until(lambda: not second._home)
+        assert await office.in_redis() == 0
+        await office.conn.execute("UPDATE jobsd.outbox_home SET seen_at = now() - interval '31 s'")
+        await until(office.in_redis)
+
+
+@pytest.mark.parametrize(
+    ("facts", "constraint"),
+    [
+        ({"q": "jobsd:{main}::outbox"}, "outbox_queue"),
+        ({"q": "arq:job:1"}, "outbox_queue"),
+        ({"id": "a b"}, "outbox_job_id"),
+        ({"i": "0aaaaaaaaaaa"}, "outbox_incarnation"),
+        ({"p": "{}"}, "outbox_payload"),
+    ],
+)
+async def test_whoever_may_enqueue_may_write_to_no_other_key_of_redis(office, facts, constraint):
+    row = {"id": "a", "i": "oaaaaaaaaaaa", "q": "default", "w": "", "p": '{"i":"oaaaaaaaaaaa"}'} | facts
+    with pytest.raises(asyncpg.CheckViolationError, match=constraint):
+        await office.conn.fetch("SELECT jobsd.put_in_outbox($1::text::json)", json.dumps([row]))
+
+
+async def test_a_job_whose_end_was_written_by_an_older_recorder_leaves_the_outbox_at_the_next_look(office):
+    async with office.pusher().running():
+        [ref] = await office.enqueue(1)
+        await until(office.in_redis)
+    [row] = await office.rows()
+    ended = an_execution(job_id=ref.id, incarnation=row["incarnation"])
+    statement = query("insert_executions").replace("starts_with(w.incarnation, 'o')", "false")
+    await office.conn.execute(statement, [as_json(ended).decode()])
+    assert len(await office.rows()) == 1
+    [member] = await office.redis.zrange("jobsd:{main}::outbox", 0, -1)
+    await office.redis.zadd("jobsd:{main}::outbox", {member: 1})
+    async with office.pusher().running():
+
+        async def over():
+            return not await office.rows()
+
+        await until(over)
+
+
+async def test_members_that_are_none_of_ours_hold_nobody_up(office):
+    await office.redis.zadd("jobsd:{main}::outbox", {f"strange-{n}": 1 for n in range(600)})
+    async with office.pusher().running():
+        await office.enqueue(1)
+        await until(office.in_redis)
 
 
 async def test_while_the_outbox_is_empty_redis_is_asked_nothing_but_what_it_may_forget(office, monkeypatch):

@@ -172,6 +172,17 @@ async def test_of_two_jobs_with_one_unique_key_the_second_is_over(counter, redis
     assert await redis.zrange(MEMBERS, 0, -1) == [member_of(first)]
 
 
+async def test_a_job_that_was_pushed_before_waits_for_its_unique_key_and_is_no_duplicate(counter):
+    limits = "u=00ff/60000"
+    holder, lost = (
+        a_job("one", payload=a_payload(limits=limits)),
+        a_job("two", payload=a_payload(limits=limits), again=True),
+    )
+    assert await counter.push(holder, lost) == "sw"
+    assert await counter.run() == ["one"]
+    assert await counter.push(lost) == "s"
+
+
 async def test_a_job_with_a_limit_key_waits_in_its_lane(counter, redis):
     assert await counter.push(a_job(payload=a_payload(limits="k=acme"))) == "s"
     assert await redis.zrange(BASE + ":lane:k=acme", 0, -1) == [b"job-1"]

@@ -12,11 +12,25 @@ CREATE TABLE jobsd.outbox (
     enqueued_at timestamptz NOT NULL,
     pushed_to   text        NOT NULL DEFAULT '',
     held_until  timestamptz,
-    problem     text
+    problem     text,
+    -- Who may enqueue may not write to any other key of Redis than a queue's and a job's.
+    CONSTRAINT outbox_job_id CHECK (job_id ~ '^[A-Za-z0-9._:-]{1,128}$'),
+    CONSTRAINT outbox_incarnation CHECK (incarnation ~ '^o[0-9a-hjkmnp-tv-z]{11}$'),
+    CONSTRAINT outbox_queue CHECK (queue ~ '^[A-Za-z0-9._-]{1,128}$' OR (
+        queue ~ '^[A-Za-z0-9._:{}-]+$' AND length(queue) <= 256 AND position(':' IN queue) > 0
+        AND queue !~ '^(jobsd|arq:job|arq:in-progress|arq:result):')),
+    CONSTRAINT outbox_payload CHECK (starts_with(payload, '{"i":"' || incarnation || '"'))
 ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02);
 
 -- What is to be pushed, in the order in which it falls due.
 CREATE INDEX outbox_order ON jobsd.outbox (pushed_to, due_at, number);
+
+-- The Redis that this outbox belongs to, by its epoch, and when one of its daemons last said so.
+CREATE TABLE jobsd.outbox_home (
+    one     boolean     NOT NULL DEFAULT true PRIMARY KEY CHECK (one),
+    epoch   text        NOT NULL,
+    seen_at timestamptz NOT NULL
+);
 
 -- Put jobs into the outbox, in the caller's transaction.
 -- `jobs` is an array of {"id", "i": incarnation, "q": queue, "w": when, "p": payload}; when is '' for now, '+500' for in

@@ -1,5 +1,15 @@
 -- What jobs have committed in Postgres themselves: the effect that ends a job, and the steps that it need not repeat.
 
+-- A role that is called like the schema would have it first in its search_path: the application's tables would lie among
+-- jobsd's, and its `errors` and `steps` would be those of jobsd in its tasks.
+DO $$
+BEGIN
+    IF current_user = 'jobsd' AND current_setting('search_path') = '"$user", public' THEN
+        EXECUTE format('ALTER ROLE jobsd IN DATABASE %I SET search_path = public', current_database());
+    END IF;
+END
+$$;
+
 -- A job has one effect, whichever of its runs commits first: the key judges. The row is inserted first in the
 -- transaction of ctx.transaction(), and commits with what the task writes there. `token` names the run.
 CREATE TABLE jobsd.effects (

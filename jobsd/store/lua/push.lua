@@ -8,7 +8,7 @@
 --           flags holds n: it is to run at once, whatever the other server's clock says; a: it was pushed before, and so
 --           may have run, of which nothing is known here
 -- Returns   a letter for each: s stored; t it was there; e it has ended; w another job has its id; k another job has its
---           unique key. Error EMPTIED: it is another epoch; LATE: it was asked for too long ago. Nothing is stored.
+--           unique key, and it was never pushed before. Error EMPTIED: it is another epoch; LATE: it was asked for too long ago. Nothing is stored.
 --
 -- <shard>:outbox has "<id> <incarnation>" of what was pushed: where it is not, this Redis has no trace of the job.
 --@include clock
@@ -72,7 +72,8 @@ end
 if #ruled > 0 then
   take_in(shard, ruled, answers, taken, fresh, now)
   for _, job in ipairs(ruled) do
-    answers[job.n] = answers[job.n] == '1' and 's' or answers[job.n] == '2' and 'k' or 'w'
+    -- One that was pushed before is no duplicate: it waits until the key is free.
+    answers[job.n] = answers[job.n] == '1' and 's' or answers[job.n] == '2' and not sides[job.n] and 'k' or 'w'
   end
 end
 for n, member in pairs(members) do

@@ -240,12 +240,15 @@ class Client:
         if any(job.conn is not conn for job in jobs):
             allowed = "the same connection for all jobs of one enqueue_many, or none for all"
             raise InvalidOptionError(option="conn", given=type(conn).__name__, allowed=allowed)
-        stored = set(await put(conn, as_rows(jobs)))
+        told = await put(conn, as_rows(jobs))
+        stored = {text for text in told if " " not in text}
+        holders = dict(text.split(" ") for text in told if " " in text)
         references: list[JobRef[Any]] = []
         for job in jobs:
-            incarnation = incarnation_in(job) if job.id in stored else ""
+            duplicate = job.id not in stored
             stored.discard(job.id)  # of two with the same id the first was
-            references.append(JobRef(self, job.id, job.queue, duplicate=not incarnation, incarnation=incarnation))
+            incarnation = holders.get(job.id, "") if duplicate else incarnation_in(job)
+            references.append(JobRef(self, job.id, job.queue, duplicate=duplicate, incarnation=incarnation))
         return references
 
     def _own_loop(self) -> None:

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Q = ParamSpec("Q")
 
+_MISSING: Any = None
+"""The function of a step that was given no name: steps.py says what is missing."""
+
 
 class Facts(dict[str, Any]):
     """The worker's dictionary (what its tasks share) and the facts of this attempt.
@@ -170,7 +173,7 @@ class Context(Facts):
 
         return transaction(self.db, self._lease, self._incarnation, self.task)
 
-    async def step(self, key: str, function: Callable[Q, Any], /, *args: Q.args, **kwargs: Q.kwargs) -> Any:
+    async def step(self, key: str, function: Callable[Q, Any] = _MISSING, /, *args: Q.args, **kwargs: Q.kwargs) -> Any:
         """Return what ``function(*args, **kwargs)`` returned, async or plain; it runs once, on all attempts of the job.
 
         ``key`` names the step in the job. What it returned is kept as JSON, and comes back as that, also now. It is
@@ -182,7 +185,7 @@ class Context(Facts):
         return await run_step(self.steps_of_attempt(), key, function, args, kwargs)
 
     async def step_transaction(
-        self, key: str, function: Callable[Concatenate[Any, Q], Any], /, *args: Q.args, **kwargs: Q.kwargs
+        self, key: str, function: Callable[Concatenate[Any, Q], Any] = _MISSING, /, *args: Q.args, **kwargs: Q.kwargs
     ) -> Any:
         """Return what ``function(conn, *args, **kwargs)`` returned; its writes commit with the step, exactly once.
 
@@ -278,17 +281,19 @@ class PlainContext(Facts):
 
     @contextmanager
     def transaction(self) -> Generator[Any]:
-        """Return the transaction that does the job, as Context.transaction; its calls go through ``wait``."""
+        """Return the transaction that does the job, as Context.transaction; the calls of its connection block."""
+        from jobsd.records.blocking import BlockingConnection  # noqa: PLC0415 - see Context.transaction
+
         transaction = self._context.transaction()
         connection = self._wait(transaction.__aenter__())
         try:
-            yield connection
+            yield BlockingConnection(connection, self._wait)
         except BaseException as error:
             self._wait(transaction.__aexit__(type(error), error, error.__traceback__))
             raise
         self._wait(transaction.__aexit__(None, None, None))
 
-    def step(self, key: str, function: Callable[Q, Any], /, *args: Q.args, **kwargs: Q.kwargs) -> Any:
+    def step(self, key: str, function: Callable[Q, Any] = _MISSING, /, *args: Q.args, **kwargs: Q.kwargs) -> Any:
         """Return what ``function(*args, **kwargs)`` returned, which runs once, as Context.step does."""
         from jobsd.records.stepping import run_step_in_thread  # noqa: PLC0415 - see Context.transaction
 
@@ -296,7 +301,7 @@ class PlainContext(Facts):
         return run_step_in_thread(self._wait, steps, key, function, args, kwargs)
 
     def step_transaction(
-        self, key: str, function: Callable[Concatenate[Any, Q], Any], /, *args: Q.args, **kwargs: Q.kwargs
+        self, key: str, function: Callable[Concatenate[Any, Q], Any] = _MISSING, /, *args: Q.args, **kwargs: Q.kwargs
     ) -> Any:
         """Return what ``function(conn, *args, **kwargs)`` returned, as Context.step_transaction does."""
         from jobsd.records.stepping import run_step_transaction_in_thread  # noqa: PLC0415 - see Context.transaction

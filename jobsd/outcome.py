@@ -74,7 +74,8 @@ class Succeeded(NamedTuple):
 class Failed(NamedTuple):
     """``delay_ms`` is the task's own wish; ``for_good`` leaves the remaining retries unused.
 
-    One that does not count (the task's ``is_failure`` said so) is retried and uses up nothing.
+    One that does not count (the task's ``is_failure`` said so) is retried and uses up nothing. ``in_doubt``: a run of
+    the job may have committed; its function is not called again before Postgres has said.
     """
 
     error_type: str
@@ -83,6 +84,7 @@ class Failed(NamedTuple):
     delay_ms: int | None = None
     for_good: bool = False
     counts: bool = True
+    in_doubt: bool = False
 
 
 class TimedOut(NamedTuple):

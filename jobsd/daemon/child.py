@@ -25,11 +25,11 @@ from jobsd.engine.calling import Caller
 from jobsd.engine.children import memory, messages
 from jobsd.engine.children.process import ChildSetup
 from jobsd.engine.dependencies import Dependencies
-from jobsd.engine.effects import settled
+from jobsd.engine.effects import say_swallowed, settled
 from jobsd.engine.outcomes import outcome_of
 from jobsd.engine.texts import message_of
 from jobsd.outcome import Died, Failed, Outcome, Succeeded
-from jobsd.records.pool import open_task_pool
+from jobsd.records.pool import close_task_pool, open_task_pool
 from jobsd.size import format_size
 from jobsd.store.codec import JsonCodec
 from jobsd.store.connection import connect
@@ -100,7 +100,7 @@ async def _assemble(stack: contextlib.AsyncExitStack, facts: dict[str, Any]) -> 
     stack.push_async_callback(shared["client"].close)
     if facts["database_url"]:
         shared["db"] = await open_task_pool(facts["database_url"])
-        stack.push_async_callback(shared["db"].close)
+        stack.push_async_callback(close_task_pool, shared["db"])
     dependencies = Dependencies()
     stack.push_async_callback(dependencies.close)
     await dependencies.open()
@@ -163,10 +163,13 @@ class _Program:
             return Failed("InvalidArgumentsError", message_of(error), for_good=True)
         try:
             outcome: Outcome = Succeeded(await self._caller.call(task, attempt.lease, payload, args, kwargs))
+            if attempt.lease.over:
+                say_swallowed(attempt)
         except MemoryError as error:
             outcome = self._out_of_memory(attempt, error, suspect=job["suspect"])
         except BaseException as error:  # noqa: BLE001 - not even SystemExit of a task may end the child unheard
             outcome = outcome_of(attempt, error)
+        attempt.lease.over = True
         return outcome if attempt.lease.effect is None else await settled(attempt, outcome)
 
     def _out_of_memory(self, attempt: Attempt, error: MemoryError, *, suspect: bool) -> Outcome:

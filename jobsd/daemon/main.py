@@ -27,7 +27,7 @@ from jobsd.errors import UnreachableError
 from jobsd.events import Event
 from jobsd.logger import log
 from jobsd.records.migrate import ensure_schema
-from jobsd.records.pool import open_pool, open_task_pool
+from jobsd.records.pool import close_task_pool, open_pool, open_task_pool
 from jobsd.redaction import Policies
 from jobsd.relay.ledger_keeper import LedgerKeeper
 from jobsd.relay.outbox import Pusher
@@ -121,7 +121,7 @@ async def host(
             if role.first:
                 recorder = await _open_recorder(stack, redis_url, database_url, settings, policies, stop)
             shared["db"] = await open_task_pool(database_url)
-            stack.push_async_callback(shared["db"].close)
+            stack.push_async_callback(close_task_pool, shared["db"])
         elif role.first:
             log.warning(
                 Event.RECORDS_DISABLED,

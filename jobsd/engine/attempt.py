@@ -34,6 +34,7 @@ class Attempt:
         "began",
         "called_at",
         "cleared",
+        "doubts",
         "lease",
         "losses",
         "may_be_done",
@@ -64,6 +65,8 @@ class Attempt:
         """Earlier runs of the job that were lost with their process: it may be what that died of."""
         self.may_be_done = False
         """An earlier run may have committed the job's effect: Postgres is asked before the function is called."""
+        self.doubts = 0
+        """How often nobody could say so far whether it has; until Postgres does, the function is not called."""
         self.stop: Stop | None = None
         self.resisting = False
 

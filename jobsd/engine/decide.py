@@ -52,6 +52,8 @@ def decide(policy: Policy, outcome: Outcome, *, now: int) -> Transition:  # noqa
     match outcome:
         case Succeeded(result):
             return Complete(result)
+        case Failed(delay_ms=delay_ms, in_doubt=True):  # whatever else is over: first it is asked
+            return RetryAt(now + (policy.backoff.delay_ms(policy.failures + 1) if delay_ms is None else delay_ms))
         case Failed(message=message, for_good=True):
             return Archive(message)
         case Failed(message=message, delay_ms=delay_ms, counts=counts):

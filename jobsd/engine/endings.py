@@ -151,6 +151,11 @@ class Endings:
         kind, message, _ = told(outcome)
         if kind is not None:
             facts["e"] = [kind, message]
+        doubts = attempt.doubts + (isinstance(outcome, Failed) and outcome.in_doubt)
+        if doubts:
+            facts["d"] = doubts
+        else:
+            facts.pop("d", None)
         if attempt.cleared:
             facts.pop("l", None)
             facts.pop("w", None)

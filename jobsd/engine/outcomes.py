@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from itertools import chain
+from typing import TYPE_CHECKING, cast
 
 from jobsd.engine.attempt import Stop
 from jobsd.engine.texts import message_of, trace_of
@@ -26,6 +27,8 @@ from jobsd.outcome import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from jobsd.engine.attempt import Attempt
 
 
@@ -44,10 +47,17 @@ def outcome_of(attempt: Attempt, error: BaseException) -> Outcome:
             return Dropped(message_of(error))
         case Asleep():
             return Snoozed(error.delay_ms)
+        case BaseExceptionGroup() if sleeps := _sleeps(error):
+            return Snoozed(min(sleeps))
         case InDoubtError():  # the next attempt finds out, and so there is one, whatever the task says of errors
-            return _failed(error, counts=False)
+            return in_doubt(error)
         case _:
             return _failed(error, for_good=_not_retried(attempt, type(error)), counts=_counts(attempt, error))
+
+
+def in_doubt(error: InDoubtError, delay_ms: int | None = None) -> Failed:
+    """Return the outcome of a job that may be done; without ``delay_ms`` it is asked for after the task's backoff."""
+    return _failed(error, delay_ms=delay_ms, counts=False)._replace(in_doubt=True)
 
 
 def expired(attempt: Attempt, started_at: int) -> Expired | None:
@@ -59,6 +69,15 @@ def expired(attempt: Attempt, started_at: int) -> Expired | None:
     if "dl" in options and started_at >= int(options["dl"]):
         return Expired("expired: its deadline had passed before it could start")
     return None
+
+
+def _sleeps(error: BaseException) -> list[int]:
+    """Return the ms of the sleeps in an asyncio.TaskGroup's group; none where there is anything else in it."""
+    if isinstance(error, BaseExceptionGroup):
+        inside = cast("Sequence[BaseException]", error.exceptions)
+        found = [_sleeps(one) for one in inside]
+        return list(chain.from_iterable(found)) if all(found) else []
+    return [error.delay_ms] if isinstance(error, Asleep) else []
 
 
 def _not_retried(attempt: Attempt, kind: type[BaseException]) -> bool:

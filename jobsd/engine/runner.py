@@ -11,11 +11,10 @@ from jobsd.delays import DEFAULT, Backoff
 from jobsd.duration import duration_ms
 from jobsd.engine.attempt import Attempt, Stop
 from jobsd.engine.decide import Policy
-from jobsd.engine.effects import done_before, done_in_child, settled
+from jobsd.engine.effects import done_before, done_in_child, say_swallowed, settled
 from jobsd.engine.gates import Opening
 from jobsd.engine.outcomes import expired, outcome_of, stopped_outcome
 from jobsd.engine.texts import MESSAGE_LIMIT, capped, message_of
-from jobsd.errors import InDoubtError
 from jobsd.events import Event
 from jobsd.hours import Hours
 from jobsd.logger import log
@@ -84,7 +83,7 @@ class Runner:
             task.name: Opening(Hours.parse(task.hours, timezone)) for task in tasks.values() if task.hours is not None
         }
 
-    async def run(self, attempt: Attempt) -> Outcome:
+    async def run(self, attempt: Attempt) -> Outcome:  # noqa: C901 - the way of every job, with no call more than it needs
         """Run the attempt to its end; nothing but its outcome comes out of here."""
         attempt.running = True
         try:
@@ -117,8 +116,11 @@ class Runner:
         else:
             stopped = stopped_outcome(attempt, None)
             outcome = returned if stopped is None else stopped  # an outcome without fields is not true
+            if attempt.lease.over:
+                say_swallowed(attempt)
         finally:
             timer.cancel()
+        attempt.lease.over = True
         return outcome if attempt.lease.effect is None else await settled(attempt, outcome, returned)
 
     async def _run_in_child(self, attempt: Attempt, task: Task[..., Any], children: Children) -> Outcome:
@@ -142,8 +144,8 @@ class Runner:
         else:
             attempt.cleared = isinstance(outcome, Succeeded | Failed | Snoozed | Dropped) and attempt.stop is None
             stopped = stopped_outcome(attempt, None if isinstance(outcome, Succeeded) else asyncio.CancelledError())
-            committed = isinstance(outcome, Succeeded) and outcome.committed and attempt.stop is not Stop.LEASE_LOST
-            outcome = outcome if stopped is None or committed else stopped
+            if stopped is not None and not (_stands(outcome) and attempt.stop is not Stop.LEASE_LOST):
+                outcome = stopped
         finally:
             if timer is not None:
                 timer.cancel()
@@ -205,9 +207,8 @@ class Runner:
             facts = noted(attempt.lease.side)
             failures, losses = int(facts.get("f", 0)), int(facts.get("l", 0))
             attempt.losses = losses
-            kind, *_ = facts.get("e") or [None]
-            # "d": the job was lost with Redis, and is here again.
-            attempt.may_be_done = losses > 0 or "d" in facts or kind == InDoubtError.__name__
+            attempt.doubts = int(facts.get("d", 0))
+            attempt.may_be_done = losses > 0 or attempt.doubts > 0
         deadline = int(options["dl"]) if "dl" in options else None
         retries = self._retries if retries is None else retries
         return Policy(failures, retries, backoff or DEFAULT, deadline, losses, self._max_losses)
@@ -239,6 +240,11 @@ class Runner:
             self._loop.call_later(max(self._cancel_grace_s, _CANCEL_AGAIN_S), again)
 
         self._loop.call_later(self._cancel_grace_s, again)
+
+
+def _stands(outcome: Outcome) -> bool:
+    """Say whether it is what it is although the function was stopped: it has committed, or may have."""
+    return outcome.committed if isinstance(outcome, Succeeded) else isinstance(outcome, Failed) and outcome.in_doubt
 
 
 def with_resources(limits: str, resources: Sequence[str]) -> str:

@@ -65,9 +65,9 @@ def check_connection(conn: object) -> None:
 
 
 async def put(conn: object, jobs: str) -> list[str]:
-    """Put jobs into the outbox in the transaction of ``conn``, and return the ids of those that were stored.
+    """Put jobs into the outbox in the transaction of ``conn``, and return what jobsd.put_in_outbox tells of each.
 
-    ``jobs`` is a JSON array as jobsd.put_in_outbox reads it. Raises InvalidOptionError (no connection, or in no
+    ``jobs`` is a JSON array as that reads it. Raises InvalidOptionError (no connection, or in no
     transaction), OutboxError (the database takes none), UnreachableError (no answer in time), or what its library
     raises: that is the caller's, as the transaction is.
     """
@@ -125,6 +125,13 @@ class _Asyncpg(_Caller):
         return await self._conn.fetchval(statement, *args)
 
 
+class _Blocking(_Asyncpg):
+    """That of a plain function (blocking.py)."""
+
+    def __init__(self, conn: Any) -> None:
+        super().__init__(conn.connection)
+
+
 class _Psycopg(_Caller):
     allowed = "a connection in a transaction: async with conn.transaction(), or one that is not in autocommit"
 
@@ -173,6 +180,7 @@ class _Sqlalchemy(_Caller):
 _KINDS: dict[str, type[_Caller]] = {
     "asyncpg.Connection": _Asyncpg,
     "asyncpg.PoolConnectionProxy": _Asyncpg,
+    "jobsd.BlockingConnection": _Blocking,
     "psycopg.AsyncConnection": _Psycopg,
     "sqlalchemy.AsyncConnection": _Sqlalchemy,
     "sqlalchemy.AsyncSession": _Sqlalchemy,

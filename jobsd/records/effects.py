@@ -10,9 +10,12 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+import asyncpg
+
 from jobsd.errors import InDoubtError, TransactionError
 from jobsd.outcome import AlreadyDone
-from jobsd.records.once import Found, Once, Row, check_pool, json_of, text_of, value_of
+from jobsd.records.once import OVER, Found, Once, Row, check_pool, is_over, json_of, open_step, text_of, value_of
+from jobsd.records.pool import OUT_OF_REACH
 from jobsd.records.queries import query
 
 if TYPE_CHECKING:
@@ -25,11 +28,16 @@ State: TypeAlias = Literal["opening", "open", "deciding", "committed", "found", 
 
 _ONE = "a job has one ctx.transaction(); for several use ctx.step_transaction"
 _INSIDE = "ctx.set_result() has its place inside of ctx.transaction()"
+_IN_STEP = "ctx.transaction() is not for the inside of a function of ctx.step_transaction()"
 
 
 @asynccontextmanager
 async def transaction(pool: Any, lease: Lease, incarnation: str, task: str) -> AsyncGenerator[Any]:
     """Return the connection of the job's one transaction. Raises AlreadyDone, TransactionError, InDoubtError."""
+    if is_over(lease):
+        raise TransactionError(OVER)
+    if open_step.get() is lease:
+        raise TransactionError(_IN_STEP)
     if lease.effect is not None and lease.effect.state != "undone":
         raise TransactionError(_ONE)
     effect = lease.effect = Effect(pool, lease, incarnation, task)
@@ -54,7 +62,10 @@ def set_result(lease: Lease, value: Any) -> None:
 
 async def find_effect(pool: Any, job_id: str, incarnation: str) -> Found | None:
     """Return what a run of the job has committed, as far as anybody can see now."""
-    row = await check_pool(pool).fetchrow(query("effect"), text_of(job_id), text_of(incarnation), None)
+    try:
+        row = await check_pool(pool).fetchrow(query("effect"), text_of(job_id), text_of(incarnation), None)
+    except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):  # where nothing is kept nothing was committed
+        return None
     return None if row is None else Found(*row)
 
 
@@ -74,6 +85,9 @@ class Effect:
         self.doubt: InDoubtError | None = None
         self.decision: asyncio.Task[bool] | None = None
         """Ends when it is known: nobody's cancellation keeps a COMMIT that was sent from being decided."""
+        self.unreached: Exception | None = None
+        """Why Postgres could not be asked at its beginning."""
+        self._lease = lease
         self._once = Once(check_pool(pool), _row(lease, incarnation, task))
         self._kept: str | None = None
 
@@ -81,28 +95,39 @@ class Effect:
         """Return the connection. Raises AlreadyDone."""
         try:
             found = await self._once.begin()
-        except BaseException:
+        except BaseException as error:
             self.state = "undone"
+            self.unreached = error if isinstance(error, OUT_OF_REACH) else None
             raise
         if found is not None:
             self._take(found)
             raise AlreadyDone
         self.state = "open"
+        await self._unless_over()
         return self._once.connection
 
     def keep(self, result: str) -> None:
         self._kept, self.result, self.given = result, value_of(result), True
 
     async def undo(self) -> None:
-        self.state = "undone"
-        await self._once.rollback()
+        if self.state == "open":
+            self.state = "undone"
+            if await self._once.undo(self._kept):
+                self.state = "committed"
 
     async def commit(self) -> None:
         """Commit; cancelled, it leaves the decision to ``decision``. Raises AlreadyDone, InDoubtError."""
+        await self._unless_over()
         self.state = "deciding"
         self.decision = asyncio.create_task(self._decide())
         if await asyncio.shield(self.decision):
             raise AlreadyDone
+
+    async def _unless_over(self) -> None:
+        if self._lease.over:
+            await self.undo()
+            is_over(self._lease)
+            raise TransactionError(OVER)
 
     async def _decide(self) -> bool:
         """Commit; return whether another run's effect is committed instead."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import asyncpg
@@ -15,12 +16,17 @@ from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from jobsd.clock import monotonic
 from jobsd.errors import InDoubtError, SchemaError, TransactionError
+from jobsd.events import Event
 from jobsd.execution import RESULT_LIMIT
+from jobsd.logger import log
+from jobsd.outcome import Asleep
 from jobsd.records.pool import in_words
 from jobsd.secret_values import as_they_are, holds_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+
+    from jobsd.store.jobs import Lease
 
 T = TypeVar("T")
 
@@ -32,6 +38,13 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 2.0
 
 _CAUGHT = "a statement in it failed and its error was caught; catch it around a nested `async with conn.transaction()`"
 _ROLLED_BACK = "it was rolled back inside of its block"
+_BY_HAND = "COMMIT was said by hand, inside of its block"
+_APART = "what came before it is committed; what followed was by itself, statement by statement; the block says COMMIT"
+
+OVER = "the function of this run has ended; it has to await what it begins"
+
+open_step: ContextVar[Lease | None] = ContextVar("jobsd_open_step", default=None)
+"""Whose ``step_transaction`` has a connection, in the context in which its function runs."""
 
 
 class Row(NamedTuple):
@@ -95,6 +108,7 @@ class Once:
         Raises what kept it from being committed, TransactionError if that was the task; InDoubtError if nobody knows.
         """
         try:
+            by_hand = not self.connection.is_in_transaction()
             async with asyncio.timeout(COMMIT_WITHIN_S):
                 whole = await self._completed(result)
         except asyncpg.InFailedSQLTransactionError:
@@ -106,6 +120,8 @@ class Once:
         if not whole:
             await self.rollback()
             raise TransactionError(f"nothing is committed: {_ROLLED_BACK}")
+        if by_hand:
+            log.warning(Event.COMMITTED_BY_HAND, cause=_BY_HAND, consequence=_APART)
         try:
             async with asyncio.timeout(COMMIT_WITHIN_S):
                 await self._transaction.commit()
@@ -115,6 +131,18 @@ class Once:
             return await self._settle(error)
         await self._release()
         return None
+
+    async def undo(self, result: str | None = None) -> bool:
+        """Roll back; say whether it is committed all the same, with the result: by the task, by hand."""
+        committed = False
+        with suppress(Exception):  # whatever it is, what is in the transaction still is not committed
+            if not self.connection.is_in_transaction():
+                async with asyncio.timeout(_UNDONE_WITHIN_S):
+                    committed = await self._completed(result)
+        await self.rollback()
+        if committed:
+            log.warning(Event.COMMITTED_BY_HAND, cause=_BY_HAND, consequence=_APART)
+        return committed
 
     async def rollback(self) -> None:
         """End it, whatever state it is in; a server that does not answer does so by itself."""
@@ -189,6 +217,13 @@ async def insisting(
                 raise
         await asyncio.sleep(pause_s)
         pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+
+def is_over(lease: Lease) -> bool:
+    """Say whether the run's function has ended. Raises Asleep, once more, where it is to end and goes on."""
+    if isinstance(lease.over, Asleep):
+        raise Asleep(lease.over.delay_ms)
+    return lease.over
 
 
 def check_pool(pool: Any) -> Any:

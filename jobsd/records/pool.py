@@ -125,6 +125,15 @@ async def open_task_pool(url: str, *, size: int = TASK_POOL_SIZE) -> Any:
     )
 
 
+async def close_task_pool(pool: Any) -> None:
+    """Close it; a function that does not end keeps its connection no longer than this."""
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            await pool.close()
+    except TimeoutError:
+        pool.terminate()
+
+
 def in_words(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
         return "no answer in time"

@@ -8,6 +8,8 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
+from jobsd.records.blocking import BlockingConnection
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
@@ -36,9 +38,10 @@ async def run_step_transaction(steps: Steps, key: str, function: Callable[..., A
         if connection is None:  # another run was first
             return step.result
         try:
-            value = function(connection, *args, **kwargs)
-            if inspect.isawaitable(value):
-                value = await value
+            with step.holding():
+                value = function(connection, *args, **kwargs)
+                if inspect.isawaitable(value):
+                    value = await value
         except BaseException:
             await step.undo()
             raise
@@ -68,11 +71,18 @@ def run_step_transaction_in_thread(
         if connection is None:
             return step.result
         try:
-            value = function(connection, *args, **kwargs)
-            if inspect.iscoroutine(value):
-                value = wait(value)
+            with step.holding():
+                value = function(_of(connection, function, wait), *args, **kwargs)
+                if inspect.iscoroutine(value):
+                    value = wait(value)
         except BaseException:
             wait(step.undo())
             raise
         wait(step.commit(value))
     return step.result
+
+
+def _of(connection: Any, function: Callable[..., Any], wait: Wait) -> Any:
+    """Return the connection as the function can use it: in the loop, or in its thread."""
+    is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
+    return connection if is_async else BlockingConnection(connection, wait)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import asyncpg
@@ -18,13 +19,16 @@ from jobsd.events import Event
 from jobsd.logger import log
 from jobsd.outcome import Asleep
 from jobsd.records.once import (
+    OVER,
     SETTLED_WITHIN_S,
     Found,
     Once,
     Row,
     check_pool,
     insisting,
+    is_over,
     json_of,
+    open_step,
     text_of,
     value_of,
 )
@@ -32,7 +36,8 @@ from jobsd.records.pool import OUT_OF_REACH, in_words
 from jobsd.records.queries import query
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Generator
+    from contextlib import AbstractContextManager
     from types import TracebackType
     from typing import Self
 
@@ -40,7 +45,10 @@ if TYPE_CHECKING:
 
 _LONGEST_KEY = 128
 _SLEEP = "sleep:"
-_INSIDE = "it is not for the inside of ctx.transaction(), which may yet be rolled back: do it before"
+_INSIDE = "it is not for the inside of {}, which may yet be rolled back: do it before"
+_IN_TRANSACTION = _INSIDE.format("ctx.transaction()")
+_IN_STEP = _INSIDE.format("a function of ctx.step_transaction()")
+_NO_KEY = 'the first argument is the name of the step: ctx.step("{0}", {0}, …)'
 _FUNCTION = "it takes a function and its arguments, not what the function returned"
 
 _AGAIN = *OUT_OF_REACH, asyncpg.TransactionRollbackError
@@ -89,11 +97,15 @@ class Steps:
         while (left_ms := await self._pool.fetchval(query("sleep"), *row)) is None:
             pass  # another run has begun it in this very moment
         if left_ms > 0:
+            self._lease.over = self._lease.over or Asleep(left_ms)
             raise Asleep(left_ms)
 
     async def _begin(self, key: str) -> Step:
+        self.check_running(key)
+        if open_step.get() is self._lease:
+            raise StepError(step=key, problem=_IN_STEP)
         if self._lease.effect is not None and self._lease.effect.state in {"opening", "open"}:
-            raise StepError(step=key, problem=_INSIDE)
+            raise StepError(step=key, problem=_IN_TRANSACTION)
         if key in self._calls:
             raise StepError(step=key, problem="its key is taken by another of this attempt; give each its own")
         self._count += 1
@@ -130,6 +142,20 @@ class Steps:
             )
 
     # --- what a step asks of us ---------------------------------------------------------------------
+
+    def check_running(self, key: str) -> None:
+        """Raise StepError if the run's function has ended, Asleep if it is to end."""
+        if is_over(self._lease):
+            raise StepError(step=key, problem=OVER)
+
+    @contextmanager
+    def holding(self) -> Generator[None]:
+        """Let whatever begins in here know that a step's transaction is open."""
+        before = open_step.set(self._lease)
+        try:
+            yield
+        finally:
+            open_step.reset(before)
 
     def once(self, step: Step) -> Once:
         return Once(self._pool, self._row(step, None))
@@ -196,21 +222,33 @@ class Step:
         if found is not None:
             self._take(found, "null")
             return None
+        await self._unless_over(self._once)
         return self._once.connection
+
+    def holding(self) -> AbstractContextManager[None]:
+        return self._steps.holding()
 
     async def undo(self) -> None:
         if self._once is not None:
-            await self._once.rollback()
+            await self._once.undo()
 
     async def commit(self, value: Any) -> None:
         """Commit what the function did there. Raises StepError, TransactionError, InDoubtError."""
         assert self._once is not None  # noqa: S101 - it is open
+        await self._unless_over(self._once)
         try:
             result = self._json(value, "nothing of it is committed: what it returned cannot be kept: ")
         except StepError:
-            await self._once.rollback()
+            await self._once.undo()
             raise
         self._take(await _to_its_end(self._once.commit(result)), result)
+
+    async def _unless_over(self, once: Once) -> None:
+        try:
+            self._steps.check_running(self.key)
+        except BaseException:
+            await once.undo()
+            raise
 
     def _json(self, value: Any, problem: str) -> str:
         try:
@@ -225,8 +263,14 @@ class Step:
 
 
 def _check(key: Any, function: Any) -> None:
+    if inspect.iscoroutine(key):
+        key.close()
+    if callable(key) or inspect.iscoroutine(key):
+        name = getattr(key, "__name__", type(key).__name__)
+        raise StepError(step=name, problem=_NO_KEY.format(name))
     if not isinstance(key, str) or not 1 <= len(key) <= _LONGEST_KEY or text_of(key) != key:
-        raise StepError(step=key, problem=f"a key is a text of 1 to {_LONGEST_KEY} characters")
+        shown = key if isinstance(key, str | int | None) else type(key).__name__
+        raise StepError(step=shown, problem=f"a key is a text of 1 to {_LONGEST_KEY} characters")
     if key.startswith(_SLEEP):
         raise StepError(step=key, problem=f"keys that begin with {_SLEEP!r} are those of ctx.sleep()")
     if not callable(function):

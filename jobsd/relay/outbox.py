@@ -18,7 +18,17 @@ from jobsd.logger import log
 from jobsd.records.outbox import NEW, News, handover, is_home, left, lives
 from jobsd.service import Service
 from jobsd.store.connection import AWAY, REFUSED, is_away
-from jobsd.store.outbox import ENDED, ID_TAKEN, KEY_TAKEN, MOST_PUSHED, STORED, THERE, OverLifeError, PushedJob
+from jobsd.store.outbox import (
+    ENDED,
+    ID_TAKEN,
+    KEY_TAKEN,
+    MOST_PUSHED,
+    STORED,
+    THERE,
+    UNSERVED,
+    OverLifeError,
+    PushedJob,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
@@ -166,6 +176,8 @@ class Pusher(Service):
         for job, letter in zip(jobs, letters, strict=True):
             if letter == ID_TAKEN:
                 waits[job.job_id] = "another job with this id waits or runs"
+            elif letter == UNSERVED:
+                waits[job.job_id] = f"no daemon serves a queue {job.queue!r}"
             elif letter in {ENDED, KEY_TAKEN}:
                 over.append((job.job_id, job.incarnation))
             elif letter in {STORED, THERE}:

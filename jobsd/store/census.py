@@ -57,7 +57,6 @@ _OF_SHARD_BY_NAME = {
 }
 _WITH_JOBS = ("active", "retry", "completed", "archived", "side", "parked", "lane", "dead")
 _OWNED = {"unique": "unique", "open": "open", "worker": "worker"}
-_BY_THEMSELVES = ("sender", "starts", "throttle", "cancel", "unblock")
 
 
 class Place(NamedTuple):

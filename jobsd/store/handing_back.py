@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from redis.exceptions import WatchError
+
 from jobsd.errors import ReleaseError
 from jobsd.store.census import Walk
 from jobsd.store.connection import REFUSED
@@ -98,14 +100,21 @@ class HandingBack:
             key for kind, key in census.keys if kind == "ends" and key.startswith(f"{self._base}:starts:".encode())
         }
         keys |= {key for kind, key in census.keys if kind == "open" and await self._is_here(key)}
-        pipe = self._redis.pipeline(transaction=True)
-        pipe.hmget(f"{self._prefix}:state", f"paused:{self._base}", f"limits:{self._base}")
-        pipe.hdel(f"{self._prefix}:state", *(f"{field}{self._base}" for field in _IN_STATE))
-        pipe.delete(*keys, *(f"{self._base}:{name}" for name in _COMPANIONS))
-        if not keep:
-            pipe.hdel(f"{self._prefix}:state", f"keep:{self._base}")
-            pipe.srem(f"{self._prefix}:queues", self._base)
-        (paused, limits), *_ = await pipe.execute()
+        async with self._redis.pipeline(transaction=True) as pipe:
+            await pipe.watch(f"{self._base}:active")  # a worker may have come meanwhile
+            if leases := await pipe.zcard(f"{self._base}:active"):
+                raise ReleaseError(queue=self._queue, cause=f"{leases} jobs of it run")
+            pipe.multi()
+            pipe.hmget(f"{self._prefix}:state", f"paused:{self._base}", f"limits:{self._base}")
+            pipe.hdel(f"{self._prefix}:state", *(f"{field}{self._base}" for field in _IN_STATE))
+            pipe.delete(*keys, *(f"{self._base}:{name}" for name in _COMPANIONS))
+            if not keep:
+                pipe.hdel(f"{self._prefix}:state", f"keep:{self._base}")
+                pipe.srem(f"{self._prefix}:queues", self._base)
+            try:
+                (paused, limits), *_ = await pipe.execute()
+            except WatchError:
+                raise ReleaseError(queue=self._queue, cause="a worker has begun with it") from None
         return paused is not None, bool(limits)
 
     async def _is_here(self, open_job: bytes) -> bool:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from redis.asyncio import Redis
 
+    from jobsd.outcome import Asleep
     from jobsd.records.effects import Effect
 
 UNKNOWN_QUEUE = "UNKNOWNQUEUE"
@@ -49,7 +50,19 @@ class Holder(NamedTuple):
 class Lease:
     """The right to run one job until it ends or the worker falls silent. ``mark`` proves it in every later write."""
 
-    __slots__ = ("answered_at", "attempt", "due", "effect", "id", "mark", "payload", "queue", "side", "started_at")
+    __slots__ = (
+        "answered_at",
+        "attempt",
+        "due",
+        "effect",
+        "id",
+        "mark",
+        "over",
+        "payload",
+        "queue",
+        "side",
+        "started_at",
+    )
 
     def __init__(
         self,
@@ -75,6 +88,8 @@ class Lease:
         """The server's time when the lease was told: later than its start where an answer was lost."""
         self.effect: Effect | None = None
         """The run's ``ctx.transaction()``: who makes the outcome asks it what became of it."""
+        self.over: Asleep | bool = False
+        """The run's function has ended, or it sleeps: nothing of it is to begin, or to commit, any more."""
 
 
 class Claimed(NamedTuple):

@@ -57,7 +57,8 @@ prefixes below, so this page is also the map of what they write.
 
 SIDE: ``n`` attempts so far, ``f`` failures, ``l`` losses, ``x`` interruptions, ``e`` [type, message] of
 the last error, ``w`` [[worker, started_at, last beat, or end and peak memory of a child], ...] of the losses,
-``p`` [done, total] of the running attempt.
+``p`` [done, total] of the running attempt, ``d``: it is in doubt whether the job is done, and how often that was asked
+in vain.
 
 LANES: a job's limits are ``k=<limit key>`` of its queue and ``r=<resource>`` of the shard; its lane is all of them.
 They stand in its payload, and in its mark: its lane, ``u=<digest>/<ms>`` (a unique key), ``o=<digest>`` (it takes calls

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from jobsd.store.jobs import NewJob
 
 MOST_PUSHED = 500
-STORED, THERE, ENDED, ID_TAKEN, KEY_TAKEN = "s", "t", "e", "w", "k"
+STORED, THERE, ENDED, ID_TAKEN, KEY_TAKEN, UNSERVED = "s", "t", "e", "w", "k", "u"
 """The letters of push.lua."""
 
 _REMEMBERED_MS = 60_000  # three times as long as a push may take from its first question

@@ -134,8 +134,11 @@ class Run:
             caller = Caller(cast("Jobs", _Desk(job, shared)), shared, dependencies=dependencies)
             lease = self._lease(job, payload)
             result = cast("R", None)
-            with contextlib.suppress(AlreadyDone):
-                result = await self._within_timeout(caller.call(task, lease, payload, args, kwargs), task, payload)
+            try:
+                with contextlib.suppress(AlreadyDone):
+                    result = await self._within_timeout(caller.call(task, lease, payload, args, kwargs), task, payload)
+            finally:
+                lease.over = True
             if lease.effect is not None and lease.effect.given:
                 result = lease.effect.result
         _check_result(task, result)

@@ -61,7 +61,7 @@ async def book(ctx: Context, n: int, way: str) -> dict[str, int]:
 def book_in_a_thread(ctx: PlainContext, n: int, way: str) -> None:
     _tell(ctx, n)
     with ctx.transaction() as conn:
-        ctx.wait(conn.execute(*_effect(ctx, n, way)))
+        conn.execute(*_effect(ctx, n, way))
         time.sleep(random.uniform(0, _INSIDE_S))
 
 

@@ -12,6 +12,7 @@ import pytest
 from arq import create_pool
 from arq.worker import Worker as StockWorker
 from arq.worker import func
+from redis.asyncio import Redis
 from typer.testing import CliRunner
 
 import jobsd
@@ -19,6 +20,8 @@ from jobsd.arq import job_deserializer, job_serializer
 from jobsd.cli import app
 from jobsd.engine.arq.addresses import settings_from
 from jobsd.errors import ReleaseError, UnreachableError
+from jobsd.store.census import Walk
+from jobsd.store.handing_back import HandingBack
 from jobsd.store.jobs import Jobs, Quota
 from tests.admin.stock import BASE, SHARD, Stock
 from tests.records.ledger import a_ledger
@@ -245,6 +248,34 @@ async def test_a_queue_is_not_handed_back_while_jobsd_is_at_it(redis, arq_jobs):
     assert isinstance(ended.exception, ReleaseError)
     await jobs.claim("w1", 1, [Quota(ARQ, 1)], slots=1, lease_ms=15_000, max_losses=3, records=False)
     await jobs.sign_off("w1")
+    ended = await fsck("--release", ARQ)
+    assert str(ended.exception) == "arq:queue is not handed back to arq: 1 jobs of it run"
+    assert await redis.zcard(f"{ARQ}:active") == 1
+
+
+async def test_a_worker_that_begins_while_a_queue_is_handed_back_keeps_its_leases(
+    redis, redis_url, arq_jobs, monkeypatch
+):
+    await arq_jobs.enqueue_job("add", 1, _job_id="runs")
+    await Jobs(redis).announce("w0", {"queues": ""}, [ARQ])
+    census = Walk.census
+
+    async def begin(self):
+        found = await census(self)
+        original = HandingBack._all_in
+
+        async def all_in(self, place, line):
+            letters = await original(self, place, line)
+            async with Redis.from_url(redis_url) as another:
+                jobs = Jobs(another)
+                await jobs.extend("w1", 15_000, [])
+                await jobs.claim("w1", 1, [Quota(ARQ, 1)], slots=1, lease_ms=15_000, max_losses=3, records=False)
+            return letters
+
+        monkeypatch.setattr(HandingBack, "_all_in", all_in)
+        return found
+
+    monkeypatch.setattr(Walk, "census", begin)
     ended = await fsck("--release", ARQ)
     assert str(ended.exception) == "arq:queue is not handed back to arq: 1 jobs of it run"
     assert await redis.zcard(f"{ARQ}:active") == 1

@@ -31,6 +31,7 @@ class CommitWire:
         """Nobody is let in any more."""
         self.at_commit = asyncio.Event()
         self.go_on = asyncio.Event()
+        self.url = ""
         self._target = target
         self._running: set[asyncio.Task[None]] = set()
 
@@ -88,7 +89,8 @@ async def a_wire(database_url: str, folder: Path) -> AsyncIterator[tuple[CommitW
     parts = urlsplit(database_url)
     wire = CommitWire(Path(dict(parse_qsl(parts.query))["host"]) / _NAME)
     server = await asyncio.start_unix_server(wire.accept, folder / _NAME)
-    pool = await open_task_pool(parts._replace(query=urlencode({"host": str(folder)})).geturl())
+    wire.url = parts._replace(query=urlencode({"host": str(folder)})).geturl()
+    pool = await open_task_pool(wire.url)
     try:
         yield wire, pool
     finally:

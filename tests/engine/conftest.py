@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -8,6 +11,7 @@ import asyncpg
 import pytest
 
 from jobsd.records.pool import open_task_pool
+from tests.engine.commit_wire import a_wire
 from tests.engine.hall import Hall
 from tests.engine.nursery import TASKS, setup_of
 from tests.records.ledger import a_ledger
@@ -20,6 +24,7 @@ if TYPE_CHECKING:
 
     from jobsd.embedded import Servers
     from jobsd.engine.worker import Worker
+    from tests.engine.commit_wire import CommitWire
 
 
 @pytest.fixture
@@ -39,7 +44,7 @@ def ledger_of_effects(servers: Servers) -> str:
         await admin.close()
         url = urlsplit(servers.database_url)._replace(path="/effects").geturl()
         async with a_ledger(url) as ledger:
-            await ledger.execute("CREATE TABLE seats (name text, attempt integer)")
+            await ledger.execute("CREATE TABLE public.seats (name text, attempt integer)")
         return url
 
     return asyncio.run(make())
@@ -52,6 +57,15 @@ async def db(ledger_of_effects: str) -> AsyncIterator[Any]:
     await pool.execute("TRUNCATE seats, jobsd.effects, jobsd.steps")
     yield pool
     pool.terminate()
+
+
+@pytest.fixture
+async def wired(ledger_of_effects, db) -> AsyncIterator[tuple[CommitWire, Any]]:
+    """Return a wire, and a pool that goes through it to the ledger of ``db``."""
+    folder = Path(tempfile.mkdtemp(prefix="jobsd-wire-"))  # pytest's own paths are too long for a socket
+    async with a_wire(ledger_of_effects, folder) as made:
+        yield made
+    shutil.rmtree(folder)
 
 
 @pytest.fixture

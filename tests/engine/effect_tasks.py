@@ -23,7 +23,7 @@ async def die(ctx: Context) -> None:
 @task("effect:spin", executor="process", timeout="1h", retries=0)
 def spin(ctx: PlainContext) -> None:
     with ctx.transaction() as conn:
-        ctx.set_result(ctx.wait(take_seat(conn, ctx.attempt)))
+        ctx.set_result(ctx.wait(take_seat(conn.connection, ctx.attempt)))
     while True:
         pass
 
@@ -31,7 +31,7 @@ def spin(ctx: PlainContext) -> None:
 @task("effect:fail", executor="process")
 def fail(ctx: PlainContext) -> None:
     with ctx.transaction() as conn:
-        ctx.wait(take_seat(conn, ctx.attempt))
+        ctx.wait(take_seat(conn.connection, ctx.attempt))
         ctx.set_result(["12A", ctx.attempt])
     raise LookupError("no paper")
 

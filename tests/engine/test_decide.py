@@ -48,6 +48,8 @@ LAST = Policy(failures=2, retries=2, backoff=fixed("5s"))
         (LAST, Failed("ValueError", "no"), Archive("no")),
         (LAST, Failed("Retry", "later", delay_ms=70), Archive("later")),
         (LAST, TimedOut(1500), Archive("timed out after 1.5 s")),
+        (LAST, Failed("InDoubtError", "who knows", in_doubt=True), RetryAt(NOW + 5000)),
+        (LAST._replace(deadline=NOW), Failed("InDoubtError", "?", delay_ms=70, in_doubt=True), RetryAt(NOW + 70)),
         (LAST, Snoozed(9), ScheduleAt(NOW + 9)),
         (LAST, Interrupted(), Requeue()),
         (LAST, Dropped("enough"), Remove()),
@@ -72,6 +74,7 @@ _failures = st.one_of(
         st.none() | st.integers(0, 10**6),
         st.just(value=False),
         st.just(value=True),
+        st.just(value=False),
     ),
     st.builds(TimedOut, st.integers(1, 10**6), st.none(), st.just(value=False)),
 )

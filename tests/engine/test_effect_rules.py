@@ -11,6 +11,7 @@ import asyncpg
 import pytest
 from pydantic import SecretStr
 
+from jobsd.errors import TransactionError
 from jobsd.records.pool import open_task_pool
 from tests.engine.hall import a_task, expire
 from tests.waiting import until
@@ -200,7 +201,7 @@ async def test_a_thread_that_is_interrupted_in_the_block_leaves_nothing_behind(h
 
     def books(ctx: PlainContext) -> None:
         with ctx.transaction() as conn:
-            ctx.wait(conn.execute("INSERT INTO seats VALUES ('12A', 1)"))
+            conn.execute("INSERT INTO seats VALUES ('12A', 1)")
             ctx.wait(waits())
 
     worker = hall.open(a_task(books, retries=0), db=db, records=True)
@@ -229,5 +230,5 @@ async def test_a_block_that_was_never_left_is_undone_with_the_end_of_its_run(hal
     assert await ended(hall, work, db=db) == ("completed", None, None)
     await until(lambda: is_none(db, "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'"))
     assert await db.fetchval("SELECT count(*) FROM jobsd.effects") == 0
-    with pytest.raises(asyncpg.InterfaceError):
+    with pytest.raises(TransactionError, match=r"^the function of this run has ended; it has to await what it begins$"):
         await blocks[0].__aexit__(None, None, None)

@@ -84,6 +84,10 @@ async def test_whatever_is_raised_after_the_commit_the_job_has_succeeded_with_th
     assert (execution.outcome, execution.transition, execution.message) == ("succeeded", "completed", message)
     [line] = said(caplog, Event.EFFECT_KEPT)
     assert (line.levelname, line.cause, line.job_id, line.task) == ("WARNING", told, reference.id, "book")
+    if isinstance(error, ValueError):
+        assert line.exception.endswith("    raise error\nValueError: no paper\n"), (
+            "as text: logs show it below the line"
+        )
 
 
 async def test_a_job_that_returns_after_its_commit_is_nothing_to_speak_of(hall, db, caplog):

@@ -61,10 +61,9 @@ class Booking:
     [
         ({"n": 1, "l": 1}, [1]),
         ({"n": 1, "d": 1}, [1]),
-        ({"n": 1, "e": ["InDoubtError", "nobody can say"]}, [1]),
         ({"n": 1, "x": 1}, [1, 2]),
     ],
-    ids=["lost", "pushed again", "in doubt", "no sign"],
+    ids=["lost", "in doubt", "no sign"],
 )
 async def test_a_job_that_was_lost_after_its_commit_ends_with_the_result_of_that_run(hall, db, caplog, side, runs):
     booking = Booking()

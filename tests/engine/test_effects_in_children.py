@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.engine import effect_tasks
-from tests.engine.hall import BASE, expire
+from tests.engine.hall import BASE, expire, side_of
 from tests.engine.nursery import setup_of
 from tests.waiting import until
 
@@ -67,3 +67,15 @@ async def test_in_quarantine_a_job_that_may_be_done_is_asked_for_first_and_else_
     open_parent()
     assert await hall.result(reference) == 2
     assert await seats(db) == [2]
+
+
+async def test_in_quarantine_a_job_that_comes_to_its_block_while_postgres_is_away_is_in_doubt(hall, redis_url, wired):
+    wire, pool = wired
+    wire.shut = True
+    reference = await hall.client.enqueue(effect_tasks.quarantined)
+    await hall.redis.hset(f"{BASE}:side", reference.id, json.dumps({"n": 1, "l": 1}))
+    setup = setup_of(redis_url, database_url=wire.url, tasks=effect_tasks.__name__)
+    worker = hall.open(effect_tasks.quarantined, child=setup, db=pool, children=1, retries=0)
+    await until(lambda: worker.ended["R"] and worker.finisher.accepted)
+    side = await side_of(hall, reference.id)
+    assert (side["d"], side["n"], side.get("f"), side["e"][0]) == (1, 2, None, "InDoubtError")

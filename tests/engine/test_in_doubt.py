@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
-import tempfile
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import pytest
@@ -16,25 +12,10 @@ from jobsd.engine import effects
 from jobsd.errors import InDoubtError
 from jobsd.events import Event
 from jobsd.records import once
-from tests.engine.commit_wire import a_wire
 from tests.engine.hall import a_task, expire, said, side_of
 from tests.waiting import until
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from tests.engine.commit_wire import CommitWire
-
 AT_ONCE = fixed("0s")
-
-
-@pytest.fixture
-async def wired(ledger_of_effects, db) -> AsyncIterator[tuple[CommitWire, Any]]:
-    """Return a wire, and a pool that goes through it to the ledger of ``db``."""
-    folder = Path(tempfile.mkdtemp(prefix="jobsd-wire-"))  # pytest's own paths are too long for a socket
-    async with a_wire(ledger_of_effects, folder) as made:
-        yield made
-    shutil.rmtree(folder)
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +36,7 @@ async def book(ctx) -> str:
 
 def book_in_thread(ctx: PlainContext) -> None:
     with ctx.transaction() as conn:
-        ctx.wait(conn.execute("INSERT INTO seats VALUES ('12A', $1)", ctx.attempt))
+        conn.execute("INSERT INTO seats VALUES ('12A', $1)", ctx.attempt)
         ctx.set_result(ctx.attempt)
 
 

@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 from pydantic import SecretStr
 
-from jobsd import JobState, PlainContext, Retry, fixed
+from jobsd import PlainContext, Retry, fixed
 from jobsd.errors import JobFailedError, StepError
 from jobsd.events import Event
 from tests.engine.hall import BASE, a_task, expire, said
@@ -40,11 +40,6 @@ async def reserve(conn, seat: str, *, attempt: int) -> str:
 
 async def seats(db) -> list[tuple[str, int]]:
     return [tuple(row) for row in await db.fetch("SELECT name, attempt FROM seats ORDER BY name, attempt")]
-
-
-async def make_due(hall, reference) -> None:
-    await hall.redis.zadd(BASE, {reference.id: 1})
-    await hall.redis.lpush(f"{BASE}:wake", 1)
 
 
 async def test_steps_run_once_and_are_remembered_on_the_next_attempts(hall, db):
@@ -83,7 +78,7 @@ async def test_a_plain_function_has_the_same_steps(hall, db):
     def sell(ctx: PlainContext, order: int) -> list[Any]:
         found = [ctx.step("charge", charge, order), ctx.step("asks", asks, order)]
         found.append(ctx.step_transaction("reserve", reserve, "12A", attempt=ctx.attempt))
-        found.append(ctx.step_transaction("by hand", lambda conn: ctx.wait(conn.fetchval("SELECT 5"))))
+        found.append(ctx.step_transaction("by hand", lambda conn: conn.fetchval("SELECT 5")))
         ctx.sleep("10ms")
         if ctx.attempt < 3:
             raise Retry("0s")
@@ -189,6 +184,7 @@ async def in_a_transaction(ctx) -> None:
 
 
 KEY = "a key is a text of 1 to 128 characters"
+NO_KEY = 'the first argument is the name of the step: ctx.step("nothing", nothing, …)'
 AGAIN = "it ran, and what it returned cannot be kept, so it will run again: "
 HIDDEN = "it holds a secret, which anybody could read in the database; return what leads to it instead"
 
@@ -200,6 +196,11 @@ HIDDEN = "it holds a secret, which anybody could read in the database; return wh
         (lambda ctx: ctx.step("", nothing), f"step '': {KEY}"),
         (lambda ctx: ctx.step("x" * 129, nothing), f"step {'x' * 129!r}: {KEY}"),
         (lambda ctx: ctx.step(7, nothing), f"step 7: {KEY}"),
+        (lambda ctx: ctx.step(object(), nothing), f"step 'object': {KEY}"),
+        (lambda ctx: ctx.step(nothing, 7), f"step 'nothing': {NO_KEY}"),
+        (lambda ctx: ctx.step(nothing), f"step 'nothing': {NO_KEY}"),
+        (lambda ctx: ctx.step(nothing()), f"step 'nothing': {NO_KEY}"),
+        (lambda ctx: ctx.step_transaction(nothing), f"step 'nothing': {NO_KEY}"),
         (lambda ctx: ctx.step("a\0b", nothing), rf"step 'a\x00b': {KEY}"),
         (
             lambda ctx: ctx.step("sleep:1", nothing),
@@ -358,43 +359,6 @@ async def test_a_note_that_cannot_be_made_fails_the_job_and_says_that_the_step_r
             await hall.result(reference)
     finally:
         await db.execute("ALTER TABLE jobsd.gone RENAME TO steps")
-
-
-async def test_a_sleep_frees_the_slot_and_is_over_on_the_next_attempt(hall, db):
-    began = []
-
-    async def remind(ctx) -> list[int]:
-        began.append(ctx.attempt)
-        await ctx.sleep("1h")
-        await ctx.sleep("0s")
-        return began
-
-    worker = hall.open(remind, db=db, concurrency=1)
-    reference = await hall.client.enqueue("remind")
-    await until(lambda: worker.ended["S"])
-    assert await reference.status() is JobState.SCHEDULED
-    assert worker.free_slots == 1
-    left_ms = await hall.redis.zscore(BASE, reference.id) - (await hall.redis.time())[0] * 1000
-    assert 3_590_000 < left_ms < 3_610_000
-    await make_due(hall, reference)
-    await until(lambda: worker.ended["S"] == 2)  # too early: it sleeps for what is left
-    await db.execute("UPDATE jobsd.steps SET result = (result::bigint - 3600000)::text")
-    await make_due(hall, reference)
-    assert await hall.result(reference) == [1, 2, 3]
-
-
-async def test_a_sleep_is_no_failure_and_no_except_of_errors_stops_it(hall, db):
-    async def remind(ctx) -> int:
-        try:
-            await ctx.sleep("20ms")
-        except Exception:  # noqa: BLE001 - that it catches nothing is what is tested
-            return -1
-        return ctx.attempt
-
-    hall.open(a_task(remind, retries=0), db=db, records=True)
-    assert await hall.result(await hall.client.enqueue("remind")) == 2
-    first, second = await hall.executions(2)
-    assert (first.outcome, first.transition, second.outcome) == ("snoozed", "scheduled", "succeeded")
 
 
 async def test_without_a_database_a_step_says_what_to_set(hall):

@@ -14,8 +14,8 @@ import pytest
 from jobsd import Drop, SkipRetry
 from jobsd.definition import Task
 from jobsd.errors import JobFailedError, JobNotFoundError
-from jobsd.records.inserting import as_json
-from jobsd.records.outbox import handover
+from jobsd.records.inserting import as_json, insert
+from jobsd.records.outbox import end, handover
 from jobsd.records.queries import query
 from jobsd.relay import outbox
 from jobsd.relay.outbox import Pusher
@@ -414,6 +414,76 @@ async def test_a_job_whose_end_was_written_by_an_older_recorder_leaves_the_outbo
             return not await office.rows()
 
         await until(over)
+
+
+async def test_the_result_of_a_duplicate_is_that_of_the_job_in_the_outbox_and_of_no_earlier_one(office):
+    office.work()
+    async with office.pusher().running(), office.recording():
+        [yesterday] = await office.enqueue(1, id="daily")
+        assert await yesterday.result(timeout=10) == 1
+
+        async def over():
+            return not await office.rows()
+
+        await until(over)
+    await office.enqueue(2, id="daily")
+    [again] = await office.enqueue(3, id="daily")
+    assert again.duplicate
+    with pytest.raises(TimeoutError):
+        await again.result(timeout=0.1)
+    async with office.pusher().running():
+        assert await again.result(timeout=10) == 2
+
+
+@pytest.mark.parametrize("told", ["execution", "end"])
+async def test_the_late_record_of_an_earlier_job_with_its_id_leaves_a_job_in_the_outbox(office, told):
+    await office.enqueue(1, id="daily")
+    if told == "end":
+        await end(office.belt.pool, [("daily", "oearlierjob1")])
+    else:
+        late = as_json(an_execution(job_id="daily", incarnation="oearlierjob1"))
+        await insert(office.belt.pool, [late])
+    assert len(await office.rows()) == 1
+
+
+async def test_what_a_pusher_has_in_hand_is_others_after_six_seconds(office):
+    async with handover(office.belt.pool, "", 10) as taken:
+        setting = "SELECT current_setting('idle_in_transaction_session_timeout')"
+        assert await taken._connection.fetchval(setting) == "6s"
+    async with office.belt.pool.connection() as connection:
+        assert await connection.fetchval("SELECT current_setting('idle_in_transaction_session_timeout')") == "0"
+
+
+async def test_a_redis_that_is_emptied_between_the_question_and_the_push_is_asked_again(office, monkeypatch):
+    pushed = PushedJobs.push
+    lives: list[str] = []
+
+    async def emptied_once(self, life, jobs):
+        lives.append(life.epoch)
+        if len(lives) == 1:
+            await office.redis.flushall()
+        return await pushed(self, life, jobs)
+
+    monkeypatch.setattr(PushedJobs, "push", emptied_once)
+    async with office.pusher().running():
+        await office.enqueue(1)
+        await until(office.in_redis)
+    assert lives[0] != lives[1]
+
+
+async def test_a_queue_that_nobody_serves_where_those_are_refused_holds_its_jobs_until_somebody_does(office):
+    await office.redis.hset("jobsd:{main}::state", "unknown", "refuse")
+    async with office.pusher().running():
+        await office.enqueue(1)
+
+        async def held():
+            [row] = await office.rows()
+            return row["problem"] == "no daemon serves a queue 'default'"
+
+        await until(held)
+        assert await office.in_redis() == 0
+        await office.redis.sadd("jobsd:{main}::queues", BASE)
+        await until(office.in_redis)
 
 
 async def test_members_that_are_none_of_ours_hold_nobody_up(office):

@@ -9,7 +9,7 @@ import pytest
 from jobsd.execution import LOST_MARK, UntoldRun
 from jobsd.job import JobState
 from jobsd.store.codec import decode_result
-from tests.store.shop import LEASE_MS, MAX_LOSSES, START, Shop, a_job, claimed
+from tests.store.shop import LEASE_MS, MAX_LOSSES, START, Shop, a_job, a_payload, claimed
 
 
 async def lose(shop: Shop, times: int) -> None:
@@ -147,3 +147,27 @@ async def test_a_side_that_nobody_can_read_stops_no_other(shop):
     await shop.advance(LEASE_MS + 1)
     assert await shop.recover() == ["a", "b"]
     assert await shop.jobs.looks.side("default", "a") == {"n": 1, "l": 1, "w": [["w1", START, None]]}
+
+
+async def test_where_nothing_is_recorded_the_end_of_a_job_of_the_outbox_is_told_all_the_same(shop):
+    payload = a_payload().replace(b'{"i":"', b'{"i":"o', 1)
+    payload = payload[:18] + payload[19:]
+    await shop.enqueue([a_job("outbox", payload=payload), a_job("plain")])
+    for n in range(1, MAX_LOSSES + 1):
+        assert await shop.hand(f"w{n}").claim()
+        await shop.advance(LEASE_MS + 1)
+        assert await shop.recover(records=False)
+    [entry] = await shop.records()
+    run, told = read(entry["outbox"])
+    assert (run.transition, told) == ("archived", payload)
+    assert list(entry) == ["outbox"]
+
+
+async def test_so_is_that_it_was_cancelled(shop):
+    payload = a_payload().replace(b'{"i":"', b'{"i":"o', 1)
+    payload = payload[:18] + payload[19:]
+    await shop.enqueue([a_job("outbox", payload=payload), a_job("plain")])
+    for job_id in ("outbox", "plain"):
+        assert await shop.jobs.cancel("default", job_id, records=False) == "cancelled"
+    [entry] = await shop.records()
+    assert list(entry) == ["outbox"]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from jobsd import Context, enqueue, task
-from jobsd.errors import NotConfiguredError
+from jobsd.errors import NotConfiguredError, TransactionError
 from jobsd.records.pool import open_task_pool
 from jobsd.testing import capture, run
 from tests.records.ledger import a_ledger
@@ -39,3 +41,21 @@ async def test_with_a_pool_it_commits_once_and_remembers_its_steps(database_url:
         assert await here.captured(jobs[0]) == await again.captured(jobs[0]) == ["12B", "charged on attempt 1"]
         assert await pool.fetchval("SELECT count(*) FROM jobsd.effects") == 3
         await pool.close()
+
+
+async def test_what_a_task_leaves_behind_commits_nothing(database_url: str) -> None:
+    orphans: list[asyncio.Task[None]] = []
+
+    @task("in-place:leaves")
+    async def leaves(ctx: Context) -> None:
+        async def late() -> None:
+            async with ctx.transaction():
+                pass
+
+        orphans.append(asyncio.create_task(late()))
+
+    pool = await open_task_pool(database_url)
+    await run.given(shared={"db": pool})(leaves)
+    with pytest.raises(TransactionError, match=r"^the function of this run has ended; it has to await what it begins$"):
+        await orphans[0]
+    await pool.close()

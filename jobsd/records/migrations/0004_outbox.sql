@@ -34,7 +34,8 @@ CREATE TABLE jobsd.outbox_home (
 
 -- Put jobs into the outbox, in the caller's transaction.
 -- `jobs` is an array of {"id", "i": incarnation, "q": queue, "w": when, "p": payload}; when is '' for now, '+500' for in
--- 500 ms, or epoch ms. Returns the ids of those that were stored: an id that is there already belongs to another job.
+-- 500 ms, or epoch ms. Returns the id of each that was stored; of one whose id another job has, the id, a space, and that
+-- job's incarnation.
 CREATE FUNCTION jobsd.put_in_outbox(jobs json) RETURNS SETOF text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -55,6 +56,10 @@ BEGIN
     IF FOUND THEN
         PERFORM pg_notify('jobsd_outbox', '');
     END IF;
+    RETURN QUERY
+        SELECT kept.job_id || ' ' || kept.incarnation
+        FROM json_to_recordset(jobs) AS j (id text, i text) JOIN jobsd.outbox AS kept ON kept.job_id = j.id
+        WHERE kept.incarnation <> j.i;
 END
 $$;
 

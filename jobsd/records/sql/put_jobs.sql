@@ -1,4 +1,4 @@
--- put_jobs: put jobs into the outbox, and answer with the ids of those that were stored, as a JSON array.
+-- put_jobs: put jobs into the outbox, and answer with what that tells, as a JSON array of texts.
 --
 -- $1 jobs text   a JSON array as jobsd.put_in_outbox reads it
 --

@@ -7,7 +7,7 @@
 -- ARGV[3…]  queue (index into KEYS from 2 is 1), id, due (epoch ms), flags, payload; repeated, at most 500 jobs
 --           flags holds n: it is to run at once, whatever the other server's clock says; a: it was pushed before, and so
 --           may have run, of which nothing is known here
--- Returns   a letter for each: s stored; t it was there; e it has ended; w another job has its id; k another job has its
+-- Returns   a letter for each: u nobody serves its queue, and daemons refuse those; s stored; t it was there; e it has ended; w another job has its id; k another job has its
 --           unique key, and it was never pushed before. Error EMPTIED: it is another epoch; LATE: it was asked for too long ago. Nothing is stored.
 --
 -- <shard>:outbox has "<id> <incarnation>" of what was pushed: where it is not, this Redis has no trace of the job.
@@ -21,6 +21,8 @@ local shard = KEYS[1]
 if redis.call('GET', shard .. ':epoch') ~= ARGV[1] then return redis.error_reply('EMPTIED') end
 if now - tonumber(ARGV[2]) > 20000 then return redis.error_reply('LATE') end
 for q = 2, #KEYS do redis.call('ZCARD', KEYS[q]) end  -- fails, before anything is written, on a key that is no queue
+
+local refuses = redis.call('HGET', shard .. ':state', 'unknown') == 'refuse'
 
 -- A result that an earlier job of this id has left gives way.
 local function drop_result(id, result)
@@ -47,6 +49,8 @@ for i = 3, #ARGV, 5 do
     if answers[n] == 't' then redis.call('ZADD', shard .. ':outbox', now + 120000, member) end
   elseif taken[id] then
     answers[n] = 'w'
+  elseif refuses and redis.call('SISMEMBER', shard .. ':queues', base) == 0 then
+    answers[n] = 'u'
   elseif (result and string.sub(result, 1, 19) == start)
       or string.sub(redis.call('HGET', base .. ':dead:' .. id, 'payload') or '', 1, 19) == start then
     answers[n] = 'e'

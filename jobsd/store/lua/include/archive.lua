@@ -8,6 +8,9 @@ local function archive(base, id, payload, info, now)
   redis.call('DEL', 'arq:job:' .. id)
 end
 
+-- The end of a job of the outbox is told even where nothing is recorded: its row goes by that.
+local function is_of_outbox(payload) return payload and string.sub(payload, 1, 7) == '{"i":"o' end
+
 -- The result of a job that ended without a run of its own, for those who wait for it; kept for an hour.
 -- `run` is {attempt, started, now}.
 local function failed_result(payload, kind, message, run, name, id)

@@ -7,7 +7,7 @@ local function cancel_unrun(base, how, id, job, now)
   side.n, side.p = (side.n or 0) + 1, nil
   side.e = {'CancelledError', 'cancelled'}
   side.message, side.outcome, side.due = 'cancelled', 'cancelled', due
-  if how.records == '1' then
+  if how.records == '1' or is_of_outbox(payload) then
     redis.call('XADD', how.shard .. ':records', '*', id, cjson.encode({'cancelled', id, how.name, side.n, due, now, now,
       '', 'archived', 'cancelled'}) .. '\n' .. (payload or ''))
   end

@@ -52,7 +52,7 @@ local function recover(base, how, now)
         elseif gone then
           message = message .. '; this job lost its worker ' .. side.l .. ' times'
         end
-        if how.records == '1' then
+        if how.records == '1' or (gone and is_of_outbox(payload)) then
           records[#records + 1] = id
           records[#records + 1] = cjson.encode({'lost', id, how.name, tonumber(attempt), tonumber(due), tonumber(started),
             now, worker, gone and 'archived' or 'requeued', message}) .. '\n' .. (payload or '')

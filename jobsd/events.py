@@ -60,7 +60,7 @@ class Event(StrEnum):
     PROGRESS_UNSAID = "progress.unsaid"
     EFFECT_KEPT = "effect.kept"
     EFFECT_FOUND = "effect.found"
-    COMMITTED_BY_HAND = "transaction.committed_by_hand"
+    TRANSACTION_COMMITTED_BY_HAND = "transaction.committed_by_hand"
     SLEEP_SWALLOWED = "sleep.swallowed"
     STEPS_REORDERED = "steps.reordered"
     JOB_LOST = "job.lost"

@@ -121,7 +121,7 @@ class Once:
             await self.rollback()
             raise TransactionError(f"nothing is committed: {_ROLLED_BACK}")
         if by_hand:
-            log.warning(Event.COMMITTED_BY_HAND, cause=_BY_HAND, consequence=_APART)
+            log.warning(Event.TRANSACTION_COMMITTED_BY_HAND, cause=_BY_HAND, consequence=_APART)
         try:
             async with asyncio.timeout(COMMIT_WITHIN_S):
                 await self._transaction.commit()
@@ -141,7 +141,7 @@ class Once:
                     committed = await self._completed(result)
         await self.rollback()
         if committed:
-            log.warning(Event.COMMITTED_BY_HAND, cause=_BY_HAND, consequence=_APART)
+            log.warning(Event.TRANSACTION_COMMITTED_BY_HAND, cause=_BY_HAND, consequence=_APART)
         return committed
 
     async def rollback(self) -> None:

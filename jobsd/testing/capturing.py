@@ -164,7 +164,7 @@ class _Teller:
             raise JobCancelledError(job_id=job_id, message="cancelled")
         raise NotRunError(job_id=job_id, task=job.task)
 
-    async def cancel(self, _queue: str, _job_id: str, _timeout: object) -> CancelState:
+    async def cancel(self, _queue: str, _job_id: str, _timeout: object, _incarnation: object) -> CancelState:
         if not self._job.waits:
             return CancelState.ENDED
         self._job.state = JobState.ARCHIVED

@@ -99,12 +99,10 @@ async def a_ground(*, tcp: bool = False) -> AsyncIterator[Ground]:
     state = _new_state()
     try:
         async with Embedded(state) as embedded:
-            redis, pool = (
-                connect(embedded.servers.redis_url or ""),
-                await open_pool(embedded.servers.database_url or ""),
-            )
+            database_url = embedded.servers.database_url or ""
+            await migrated(database_url)
+            redis, pool = connect(embedded.servers.redis_url or ""), await open_pool(database_url)
             try:
-                await migrate(pool)
                 places = Places(state)
                 yield Ground(places, await _by_tcp(redis) if tcp else places.redis_url, redis, pool)
             finally:
@@ -112,6 +110,15 @@ async def a_ground(*, tcp: bool = False) -> AsyncIterator[Ground]:
                 await pool.close()
     finally:
         shutil.rmtree(state, ignore_errors=True)
+
+
+async def migrated(database_url: str) -> None:
+    """Do so on connections of its own: what a role finds without a schema's name is settled when it connects."""
+    pool = await open_pool(database_url)
+    try:
+        await migrate(pool)
+    finally:
+        await pool.close()
 
 
 async def _by_tcp(redis: Redis) -> str:

@@ -10,12 +10,11 @@ import pytest
 
 from benchmarks import promises, promises_worker
 from benchmarks.filling import TEXT
-from benchmarks.ground import Ground
+from benchmarks.ground import Ground, migrated
 from benchmarks.jobsd_worker import noop
 from benchmarks.promises_worker import take_step, transact, write, write_in_step
 from benchmarks.report import Report
 from jobsd.client import Client
-from jobsd.records.migrate import migrate
 from jobsd.records.pool import open_pool
 
 _JOBS = 10
@@ -34,8 +33,8 @@ class GroundOfATest(Ground):
 
 @pytest.fixture
 async def ground(redis, redis_url, database_url):
+    await migrated(database_url)
     pool = await open_pool(database_url)
-    await migrate(pool)
     await pool.execute(promises.WRITES)
     yield GroundOfATest(SimpleNamespace(database_url=database_url), redis_url, redis, pool)
     await pool.close()

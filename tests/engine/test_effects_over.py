@@ -174,7 +174,7 @@ async def test_a_commit_by_hand_stands_and_is_said(hall, db, caplog, way):
     reference = await hall.client.enqueue("book")
     assert await hall.result(reference) == "12A"
     assert await seats(db) == [1]
-    [line] = said(caplog, Event.COMMITTED_BY_HAND)
+    [line] = said(caplog, Event.TRANSACTION_COMMITTED_BY_HAND)
     assert (line.levelname, line.job_id, line.cause) == ("WARNING", reference.id, BY_HAND)
     assert [line for line in caplog.records if line.name == "asyncio"] == []
 
@@ -188,7 +188,7 @@ async def test_after_a_commit_by_hand_the_job_has_succeeded_whatever_the_block_r
     assert await hall.result(reference) == "12A"
     [execution] = await hall.executions(1)
     assert execution.message == "its effect is committed; afterwards LookupError: no paper"
-    assert len(said(caplog, Event.COMMITTED_BY_HAND)) == 1
+    assert len(said(caplog, Event.TRANSACTION_COMMITTED_BY_HAND)) == 1
     assert await db.fetchval("SELECT result FROM jobsd.effects") == '"12A"'
 
 
@@ -201,7 +201,7 @@ async def test_a_step_that_commits_by_hand_and_raises_is_done(hall, db, caplog):
     reference = await hall.client.enqueue("book")
     await until(lambda: hall.redis.hexists(f"{BASE}:side", reference.id))
     assert (await side_of(hall, reference.id))["e"] == ["LookupError", "no paper"]
-    assert len(said(caplog, Event.COMMITTED_BY_HAND)) == 1
+    assert len(said(caplog, Event.TRANSACTION_COMMITTED_BY_HAND)) == 1
     await hall.redis.zadd(BASE, {reference.id: 1})
     await hall.redis.lpush(f"{BASE}:wake", 1)
     assert await hall.result(reference) == "done"

@@ -6,6 +6,7 @@
     │   ├── DisabledError           REDIS_ENABLE=false
     │   ├── SettingsError           a file or variable is wrong
     │   ├── TaskDefinitionError     a task's declaration is wrong
+    │   ├── ScheduleDefinitionError a schedule's is
     │   └── HookDefinitionError     a hook's or a dependency's is
     ├── EnqueueError                nothing was stored                exit 1
     │   ├── InvalidArgumentsError   they do not fit the task's signature
@@ -19,6 +20,8 @@
     │   ├── OutboxError             the database of the caller's connection takes no jobs
     │   └── UnknownQueueError       no daemon serves it, and they refuse such queues
     ├── UnreachableError            a server does not answer          exit 3
+    ├── UnsuccessfulError           a scheduled job says so           exit 1
+    ├── OutsideJobError             it needs a job that runs          exit 1
     ├── WrongLoopError              a client of another event loop    exit 1
     ├── HookError                   a hook broke its rules            exit 1
     ├── DependencyError             a dependency is not open          exit 1
@@ -32,6 +35,11 @@
     │   ├── NotArchivedError        only archived jobs can be run again
     │   ├── KeyHeldError            another job has its unique key
     │   └── NotRunError             a test captured it, and it has not run
+    ├── ScheduleError               the schedule is as it was         exit 1
+    │   ├── ScheduleNotFoundError   there is none of that name
+    │   ├── ScheduleExistsError     there is one of that name
+    │   ├── ScheduleOwnedError      settings or code declare it
+    │   └── ScheduleBusyError       its last run has not ended
     ├── ReleaseError                the queue stays jobsd's           exit 1
     ├── ReloadError                 daemons go on with the old code   exit 1
     │   └── NoSupervisorError       there is none to reload
@@ -48,6 +56,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+_SHOWN = 10  # names that a message lists
 
 
 class JobsdError(Exception):
@@ -87,6 +97,16 @@ class TaskDefinitionError(ConfigurationError):
     def __init__(self, *, task: str, problem: str) -> None:
         super().__init__(f"task {task!r}: {problem}")
         self.task = task
+
+
+class ScheduleDefinitionError(ConfigurationError):
+    """``problems``: all that is wrong, as (field, sentence); the field is empty where it is none alone."""
+
+    def __init__(self, *, schedule: object, problems: Sequence[tuple[str, str]], place: str = "") -> None:
+        told = "; ".join(f"{field}: {problem}" if field else problem for field, problem in problems)
+        super().__init__(f"schedule {schedule!r}: {told}{f' ({place})' if place else ''}")
+        self.schedule = schedule
+        self.problems = tuple(problems)
 
 
 class HookDefinitionError(ConfigurationError):
@@ -203,6 +223,15 @@ class UnreachableError(JobsdError):
         self.url = url
 
 
+class UnsuccessfulError(JobsdError):
+    """A BaseScheduledJob returned ``success`` false: its attempt has failed, with the message that it returned."""
+
+
+class OutsideJobError(JobsdError):
+    def __init__(self, *, what: str) -> None:
+        super().__init__(f"{what} is for the inside of a job, and none runs here")
+
+
 class WrongLoopError(JobsdError):
     def __init__(self) -> None:
         super().__init__("this Client belongs to another event loop; make one in each loop that enqueues")
@@ -223,7 +252,14 @@ class DependencyError(JobsdError):
 
 
 class TransactionError(JobsdError):
-    """A rule of ``ctx.transaction()`` or ``ctx.step_transaction()`` was broken; nothing of it is committed."""
+    """A rule of ``ctx.transaction()`` or ``ctx.step_transaction()`` was broken; nothing of it is committed.
+
+    ``for_good``: the next attempt would break it as well, so there is none.
+    """
+
+    def __init__(self, problem: str, *, for_good: bool = True) -> None:
+        super().__init__(problem)
+        self.for_good = for_good
 
 
 class InDoubtError(JobsdError):
@@ -235,9 +271,12 @@ class InDoubtError(JobsdError):
 
 
 class StepError(JobsdError):
-    def __init__(self, *, step: object, problem: str) -> None:
+    """``for_good``: the next attempt would come to the same, so there is none."""
+
+    def __init__(self, *, step: object, problem: str, for_good: bool = True) -> None:
         super().__init__(f"step {step!r}: {problem}")
         self.step = step
+        self.for_good = for_good
 
 
 class JobError(JobsdError):
@@ -257,8 +296,11 @@ class JobCancelledError(JobFailedError):
 
 
 class JobNotFoundError(JobError):
-    def __init__(self, *, job_id: str, queue: str) -> None:
-        super().__init__(f"no trace of job {job_id} in queue {queue!r}: it never was there, or its retention is over")
+    """``queue`` is None where it was looked for in all of them."""
+
+    def __init__(self, *, job_id: str, queue: str | None) -> None:
+        where = "any queue" if queue is None else f"queue {queue!r}"
+        super().__init__(f"no trace of job {job_id} in {where}: it never was there, or its retention is over")
         self.job_id = job_id
 
 
@@ -279,6 +321,45 @@ class NotRunError(JobError):
 
     def __init__(self, *, job_id: str, task: str) -> None:
         super().__init__(f"job {job_id} of {task!r} was captured, and nothing runs it but the capture's run()")
+        self.job_id = job_id
+
+
+class ScheduleError(JobsdError):
+    """What was asked of a schedule was not done; it is as it was."""
+
+
+class ScheduleNotFoundError(ScheduleError):
+    def __init__(self, *, schedule: str, known: Sequence[str]) -> None:
+        near = difflib.get_close_matches(schedule, known, 3)
+        some = f"{', '.join(known[:_SHOWN])}{', …' if len(known) > _SHOWN else ''}"
+        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"known are {some or 'none'}"
+        super().__init__(f"there is no schedule {schedule!r}; {hint}")
+        self.schedule = schedule
+
+
+class ScheduleExistsError(ScheduleError):
+    def __init__(self, *, schedule: str, declared_in: str | None) -> None:
+        where = f"; {declared_in} declares it" if declared_in else "; change it by update, or choose another name"
+        super().__init__(f"there is a schedule {schedule!r} already{where}")
+        self.schedule = schedule
+
+
+class ScheduleOwnedError(ScheduleError):
+    """Who declares a schedule owns it; at run time it can be paused, resumed and triggered."""
+
+    def __init__(self, *, schedule: str, declared_in: str) -> None:
+        super().__init__(
+            f"schedule {schedule!r} is declared in {declared_in}, and is changed or removed there; a pause works here"
+        )
+        self.schedule = schedule
+
+
+class ScheduleBusyError(ScheduleError):
+    def __init__(self, *, schedule: str, job_id: str) -> None:
+        super().__init__(
+            f"schedule {schedule!r} runs already, and its runs may not overlap: job {job_id} has not ended"
+        )
+        self.schedule = schedule
         self.job_id = job_id
 
 

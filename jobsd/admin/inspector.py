@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from jobsd.store.jobs import Jobs
 
 _HELD = 2  # rerun.lua's answer
+_ENDED = (JobState.COMPLETED, JobState.ARCHIVED)
 _WAITING = (JobState.PENDING, JobState.SCHEDULED, JobState.RETRY)
 
 
@@ -148,11 +149,9 @@ class Inspector:
         found = await self._looks.members(queue, state, now=now_ms(), limit=limit)
         return [await self._line(queue, state, job_id, at) for job_id, at in found]
 
-    async def show(self, queue: str, job_id: str) -> dict[str, Any]:
-        """Return all that is known of one job. Raises JobNotFoundError."""
-        state = await self._looks.state(queue, job_id, now=now_ms())
-        if state is JobState.UNKNOWN:
-            raise JobNotFoundError(job_id=job_id, queue=queue)
+    async def show(self, queue: str | None, job_id: str) -> dict[str, Any]:
+        """Return all that is known of one job, in that queue or in whichever it is. Raises JobNotFoundError."""
+        queue, state = await self._found(queue, job_id)
         stored, side = await self._stored(queue, state, job_id)
         facts: dict[str, Any] = {"id": job_id, "queue": queue, "state": str(state), **_described(stored)}
         names = {"n": "attempts", "f": "failures", "l": "losses", "x": "interruptions", "p": "progress"}
@@ -171,6 +170,15 @@ class Inspector:
         if trace := side.get("trace"):
             facts["trace"] = trace
         return facts
+
+    async def _found(self, queue: str | None, job_id: str) -> tuple[str, JobState]:
+        """Return where the job is; an id that is used again may be in the archive of one queue, and live in another."""
+        names = await self._looks.queues() if queue is None else [queue]
+        states = [(name, await self._looks.state(name, job_id, now=now_ms())) for name in names]
+        found = [(name, state) for name, state in states if state is not JobState.UNKNOWN]
+        if not found:
+            raise JobNotFoundError(job_id=job_id, queue=queue)
+        return next((place for place in found if place[1] not in _ENDED), found[0])
 
     async def retry(self, queue: str, job_id: str) -> None:
         """Run an archived job again, with a fresh count of retries.

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from jobsd.store.handing_back import HandedBack
 
 _NAMED = 5
+_NO_LEDGER = "outbox and ledger were not looked at: no Postgres is configured (JOBSD_DATABASE_URL)"
 
 
 def fsck(
@@ -77,7 +78,10 @@ async def _examined(config: Path | None, queues: list[str], *, mend: bool) -> tu
                     raise  # what Redis alone would take for lost may be in the outbox
                 trouble = error
         look = Fsck(jobs, pool, lease_ms=duration_ms(worker.lease), max_losses=worker.max_losses)
-        return await look.run(queues, mend=mend), trouble
+        report = await look.run(queues, mend=mend)
+        if pool is None and trouble is None and not queues:
+            report.notes.append(_NO_LEDGER)
+        return report, trouble
 
 
 async def _released(config: Path | None, queue: str) -> HandedBack:

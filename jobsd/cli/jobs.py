@@ -42,7 +42,11 @@ def ls(
 
 @jobs.command("show")
 def show(
-    job_id: str, queue: QueueOption = "default", config: ConfigOption = None, *, json_output: JsonOption = False
+    job_id: str,
+    queue: Annotated[str | None, typer.Option("--queue", "-q", help="The queue, instead of all.")] = None,
+    config: ConfigOption = None,
+    *,
+    json_output: JsonOption = False,
 ) -> None:
     """Show all that is known of one job."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from jobsd.engine.attempt import Stop
 from jobsd.engine.texts import message_of, trace_of
-from jobsd.errors import InDoubtError
+from jobsd.errors import InDoubtError, NotConfiguredError, StepError, TransactionError, UnsuccessfulError
 from jobsd.outcome import (
     Asleep,
     Cancelled,
@@ -52,7 +52,8 @@ def outcome_of(attempt: Attempt, error: BaseException) -> Outcome:
         case InDoubtError():  # the next attempt finds out, and so there is one, whatever the task says of errors
             return in_doubt(error)
         case _:
-            return _failed(error, for_good=_not_retried(attempt, type(error)), counts=_counts(attempt, error))
+            for_good = _is_hopeless(error) or _not_retried(attempt, type(error))
+            return _failed(error, for_good=for_good, counts=_counts(attempt, error))
 
 
 def in_doubt(error: InDoubtError, delay_ms: int | None = None) -> Failed:
@@ -78,6 +79,13 @@ def _sleeps(error: BaseException) -> list[int]:
         found = [_sleeps(one) for one in inside]
         return list(chain.from_iterable(found)) if all(found) else []
     return [error.delay_ms] if isinstance(error, Asleep) else []
+
+
+def _is_hopeless(error: BaseException) -> bool:
+    """Say whether the next attempt would end like this one, and do again what it did before."""
+    if isinstance(error, BaseExceptionGroup):
+        return any(map(_is_hopeless, cast("Sequence[BaseException]", error.exceptions)))
+    return isinstance(error, NotConfiguredError) or (isinstance(error, StepError | TransactionError) and error.for_good)
 
 
 def _not_retried(attempt: Attempt, kind: type[BaseException]) -> bool:
@@ -118,4 +126,5 @@ def stopped_outcome(attempt: Attempt, error: BaseException | None) -> Outcome | 
 def _failed(
     error: BaseException, *, delay_ms: int | None = None, for_good: bool = False, counts: bool = True
 ) -> Failed:
-    return Failed(type(error).__name__, message_of(error), trace_of(error), delay_ms, for_good, counts)
+    trace = None if isinstance(error, UnsuccessfulError) else trace_of(error)  # nothing was raised but by us
+    return Failed(type(error).__name__, message_of(error), trace, delay_ms, for_good, counts)

@@ -10,7 +10,6 @@ import socket
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Literal
 
-from jobsd.clock import monotonic
 from jobsd.delays import DEFAULT
 from jobsd.engine.attempt import Attempt, Stop
 from jobsd.engine.backpressure import Backpressure
@@ -373,6 +372,6 @@ class Worker:
             attempt = self.attempts.get(lease.mark)
             if attempt is None or attempt.stop is Stop.LEASE_LOST:
                 continue  # it has ended, and the finisher will be told that it is stale; or it was told already
-            log.warning(Event.LEASE_LOST, job_id=lease.id, attempt=lease.attempt, at=monotonic())
+            log.warning(Event.LEASE_LOST, job_id=lease.id, attempt=lease.attempt)
             attempt.cancel(Stop.LEASE_LOST)
             self._runner.watch(attempt)

@@ -87,7 +87,8 @@ class Once:
         the server ends an idle transaction.
         """
         connection = await self._pool.acquire()
-        self.connection, self._transaction = connection, connection.transaction()
+        # In a stricter one, which may be the role's default, who has waited for the key gets an error, and not the row.
+        self.connection, self._transaction = connection, connection.transaction(isolation="read_committed")
         try:
             await self._transaction.start()
             if await self._inserted(connection):
@@ -113,13 +114,13 @@ class Once:
                 whole = await self._completed(result)
         except asyncpg.InFailedSQLTransactionError:
             await self.rollback()
-            raise TransactionError(f"nothing is committed: {_CAUGHT}") from None
+            raise TransactionError(f"nothing is committed: {_CAUGHT}", for_good=False) from None
         except BaseException:
             await self.rollback()
             raise
         if not whole:
             await self.rollback()
-            raise TransactionError(f"nothing is committed: {_ROLLED_BACK}")
+            raise TransactionError(f"nothing is committed: {_ROLLED_BACK}", for_good=False)
         if by_hand:
             log.warning(Event.TRANSACTION_COMMITTED_BY_HAND, cause=_BY_HAND, consequence=_APART)
         try:

@@ -77,9 +77,8 @@ class Steps:
         self._now_ms = 0  # of the server, when it was read
         self._read_at = 0.0
         self._told_of_order = False
-        # Nothing can be remembered of a job of which no other run is known. One that runs elsewhere all the same is
-        # met at the first step.
-        self._to_read = lease.attempt > 1 or bool(lease.side)
+        # On the first attempt, too: its worker may have been taken for dead, or Redis may have forgotten what followed.
+        self._to_read = True
         self._reading = asyncio.Lock()
 
     async def begin(self, key: str, function: Any) -> Step:
@@ -173,7 +172,7 @@ class Steps:
             return await insisting(insert, SETTLED_WITHIN_S, _AGAIN)
         except Exception as error:
             problem = f"it ran, and that could not be noted, so it will run again: {in_words(error)}"
-            raise StepError(step=step.key, problem=problem) from error
+            raise StepError(step=step.key, problem=problem, for_good=False) from error
 
     def met(self, found: Found) -> None:
         """Read again what is remembered: another run of the job is at it, or was, and may have gone further."""
@@ -212,7 +211,7 @@ class Step:
 
     async def keep(self, value: Any) -> None:
         """Remember that the function has run, and returned ``value``. Raises StepError."""
-        result = self._json(value, "it ran, and what it returned cannot be kept, so it will run again: ")
+        result = self._json(value, "it ran, and would run again, since what it returned cannot be kept: ")
         self._take(await _to_its_end(self._steps.note(self, result)), result)
 
     async def open(self) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -110,6 +111,20 @@ async def test_a_job_in_a_lane_is_shown_with_what_it_waits_for(hall) -> None:
     assert [line for line in lines if line.startswith("due")]
     assert (await run("jobs", "cancel", reference.id)).exit_code == 0
     release.set()
+
+
+async def test_a_job_is_shown_in_whichever_queue_it_is(hall) -> None:
+    archived = await hall.client.enqueue("anything", _id="daily")
+    await run("jobs", "cancel", archived.id)
+    await hall.redis.delete("arq:result:daily")  # an hour later
+    await hall.client.enqueue("anything", _id="daily", _queue="low")
+    shown = json.loads((await run("jobs", "show", "daily", "--json")).stdout)
+    assert (shown["queue"], shown["state"]) == ("low", "pending"), "the one that lives"
+    shown = json.loads((await run("jobs", "show", "daily", "-q", "default", "--json")).stdout)
+    assert (shown["queue"], shown["state"]) == ("default", "archived")
+    ended = await run("jobs", "show", "nobody")
+    told = "no trace of job nobody in any queue: it never was there, or its retention is over"
+    assert (type(ended.exception), str(ended.exception)) == (JobNotFoundError, told)
 
 
 async def _is_in_a_lane(hall: Any, job_id: str) -> bool:

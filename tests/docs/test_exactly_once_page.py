@@ -29,7 +29,8 @@ async def test_what_the_reader_types_answers_as_shown(tmp_path: Path, redis_url:
             for source in others:
                 await conn.execute("DO $$ BEGIN IF to_regrole('shop') IS NULL THEN CREATE ROLE shop; END IF; END $$")
                 await conn.execute(source)
-        assert await conn.fetchval("SELECT state FROM orders") in {"reserved", "sent"}
+        assert await conn.fetchval("SELECT count(*) FROM orders WHERE state IN ('reserved', 'sent', 'packed')") == 4
+        assert await conn.fetchval("SELECT queue FROM jobsd.outbox WHERE job_id = 'ship-1'") == "default"
         await conn.execute("DROP OWNED BY shop")
     finally:
         await conn.close()

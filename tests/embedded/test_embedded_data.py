@@ -24,12 +24,12 @@ async def test_an_interrupted_initdb_is_done_again(state, run_daemon, until, pos
 
 
 @pytest.mark.parametrize("major", ["17", "19"])
-async def test_a_database_of_another_major_is_refused(state, major, no_server_lives) -> None:
+async def test_a_database_of_another_major_is_refused(state, major, no_server_lives, until) -> None:
     (state / "postgres").mkdir(parents=True)
     (state / "postgres" / "PG_VERSION").write_text(f"{major}\n")
     with pytest.raises(EmbeddedError, match=rf"made by PostgreSQL {major}; the program found is PostgreSQL 18"):
         await Embedded(state).start()
-    assert no_server_lives(state)
+    await until(lambda: no_server_lives(state))
 
 
 @pytest.mark.parametrize("writer", ["Valkey 10.0", "Redis 7.2"])

@@ -84,6 +84,22 @@ async def test_a_job_that_was_lost_after_its_commit_ends_with_the_result_of_that
     assert len(said(caplog, Event.EFFECT_FOUND)) == 1
 
 
+async def test_a_run_that_has_lost_its_lease_behind_its_commit_says_no_more_of_the_job(hall, db, caplog):
+    booking = Booking()
+
+    async def book(ctx) -> str:
+        return await booking.book(ctx)
+
+    worker = hall.open(book, db=db, lease="1s")
+    reference = await hall.client.enqueue("book")
+    await booking.committed.wait()
+    await hand_out_again(hall, reference, LOST)
+    assert await hall.result(reference) == {"seat": "12A", "by": 1}
+    await until(lambda: not worker.attempts)
+    assert len(said(caplog, Event.LEASE_LOST)) == 1
+    assert said(caplog, Event.EFFECT_KEPT) == []
+
+
 async def test_a_second_run_ends_at_the_block_whatever_it_catches(hall, db):
     booking, caught = Booking(), []
 

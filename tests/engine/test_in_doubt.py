@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 import asyncpg
@@ -11,8 +12,10 @@ from jobsd import JobState, PlainContext, fixed
 from jobsd.engine import effects
 from jobsd.errors import InDoubtError
 from jobsd.events import Event
+from jobsd.outcome import AlreadyDone
 from jobsd.records import once
 from tests.engine.hall import a_task, expire, said, side_of
+from tests.engine.test_effects_again import LOST, hand_out_again
 from tests.waiting import until
 
 AT_ONCE = fixed("0s")
@@ -41,13 +44,14 @@ def book_in_thread(ctx: PlainContext) -> None:
 
 
 @pytest.mark.parametrize("task", [book, book_in_thread])
-async def test_a_commit_whose_answer_is_lost_is_known_to_have_happened(hall, db, wired, task):
+async def test_a_commit_whose_answer_is_lost_is_known_to_have_happened(hall, db, wired, task, caplog):
     wire, pool = wired
     wire.ways = ["unheard"]
     hall.open(task, db=pool)
     assert await hall.result(await hall.client.enqueue(task.__name__)) == 1
     assert await seats(db) == [1]
     assert wire.ways == []
+    assert said(caplog, Event.EFFECT_FOUND) == [], "it is its own, and the function goes on"
 
 
 async def test_a_commit_that_never_came_is_known_not_to_have_happened_and_the_job_is_tried_again(hall, db, wired):
@@ -58,6 +62,35 @@ async def test_a_commit_that_never_came_is_known_not_to_have_happened_and_the_jo
     assert await seats(db) == [2]
     first, _ = await hall.executions(2)
     assert (first.outcome, first.error_type) == ("failed", "ConnectionDoesNotExistError")
+
+
+async def test_a_commit_that_never_came_while_another_runs_did_ends_with_that_ones_result(hall, db, wired):
+    wire, pool = wired
+    wire.ways = ["unsent"]
+    inside, go_on, went_on = asyncio.Event(), asyncio.Event(), []
+
+    async def book_slowly(ctx) -> None:
+        try:
+            async with ctx.transaction() as conn:
+                await conn.execute("INSERT INTO seats VALUES ('12A', $1)", ctx.attempt)
+                ctx.set_result(ctx.attempt)
+                inside.set()
+                await go_on.wait()
+        except AlreadyDone:
+            went_on.append((ctx.attempt, "as done"))
+            raise
+        went_on.append((ctx.attempt, "as committed"))
+
+    hall.open(a_task(book_slowly, retries=0), db=pool)
+    reference = await hall.client.enqueue("book_slowly")
+    await inside.wait()
+    await hand_out_again(hall, reference, LOST)
+    await until(lambda: somebody_waits(db))
+    go_on.set()
+    assert await hall.result(reference) == 2
+    await until(lambda: len(went_on) == 2)
+    assert sorted(went_on) == [(1, "as done"), (2, "as committed")]
+    assert await seats(db) == [2]
 
 
 async def test_a_commit_that_comes_after_its_connection_is_lost_is_waited_for(hall, db, wired):

@@ -185,7 +185,7 @@ async def in_a_transaction(ctx) -> None:
 
 KEY = "a key is a text of 1 to 128 characters"
 NO_KEY = 'the first argument is the name of the step: ctx.step("nothing", nothing, …)'
-AGAIN = "it ran, and what it returned cannot be kept, so it will run again: "
+AGAIN = "it ran, and would run again, since what it returned cannot be kept: "
 HIDDEN = "it holds a secret, which anybody could read in the database; return what leads to it instead"
 
 

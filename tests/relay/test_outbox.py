@@ -454,6 +454,47 @@ async def test_what_a_pusher_has_in_hand_is_others_after_six_seconds(office):
         assert await connection.fetchval("SELECT current_setting('idle_in_transaction_session_timeout')") == "0"
 
 
+@pytest.fixture
+def pushes(monkeypatch) -> list[int]:
+    """Return a list of how many jobs each push had, of those that were answered."""
+    pushed = PushedJobs.push
+    counts: list[int] = []
+
+    async def counted(self, life, jobs):
+        letters = await pushed(self, life, jobs)
+        counts.append(len(jobs))
+        return letters
+
+    monkeypatch.setattr(PushedJobs, "push", counted)
+    return counts
+
+
+async def test_of_large_jobs_few_are_pushed_at_once(office, monkeypatch, pushes):
+    await office.enqueue(*range(5))
+    size = len((await office.rows())[0]["payload"])
+    monkeypatch.setattr(outbox, "_MOST_BYTES", 2 * size)
+    async with office.pusher().running():
+        await until(lambda: sum(pushes) == 5)
+    assert pushes == [2, 2, 1]
+
+
+async def test_where_many_at_once_take_too_long_fewer_are_pushed(office, monkeypatch, pushes):
+    monkeypatch.setattr(outbox, "MOST_PUSHED", 8)
+    monkeypatch.setattr(outbox, "POLL_S", 0.02)
+    answered = PushedJobs.push
+
+    async def too_slow(self, life, jobs):
+        if len(jobs) > 2:
+            raise TimeoutError
+        return await answered(self, life, jobs)
+
+    monkeypatch.setattr(PushedJobs, "push", too_slow)
+    await office.enqueue(*range(8))
+    async with office.pusher().running():
+        await until(lambda: sum(pushes) == 8)
+    assert pushes == [2, 2, 2, 2]
+
+
 async def test_a_redis_that_is_emptied_between_the_question_and_the_push_is_asked_again(office, monkeypatch):
     pushed = PushedJobs.push
     lives: list[str] = []

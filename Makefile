@@ -49,7 +49,7 @@ test: setup  ## the test suite, on a real Valkey and a real Postgres
 mutants: setup  ## every fault that the model-based test is to see, also those that it seldom meets
 	@JOBSD_MODEL_MUTANTS=all $(BIN)/pytest tests/model/test_mutants.py
 
-chaos: setup  ## the long runs with faults, in twenty minutes
+chaos: setup  ## the long runs with faults, in half an hour
 	@$(BIN)/python -m tests.chaos
 
 bench: setup  ## how fast it is beside arq, in one run of some minutes

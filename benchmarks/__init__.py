@@ -16,11 +16,14 @@
     workers.py       several worker processes on one queue
     imports.py       what a program pays that only enqueues
     memory.py        what a job that waits takes of Valkey's memory
+    schedules.py     10,000 schedules in one daemon
+    lateness.py      how late runs of schedules begin
     idle.py          what a worker does that has nothing to do
 
     jobsd_worker.py  a worker process: runs a number of jobs, says what that took, ends
     arq_worker.py    the same of arq
     promises_worker.py  a worker whose jobs are promised something
+    schedules_worker.py  a scheduler that times its ticks
     tally_worker.py  a worker process among others: says which jobs it has begun
     meter.py         what a worker process measures of itself
     processes.py     starting such processes, and their end

@@ -12,11 +12,13 @@ from benchmarks import (
     idle,
     imports,
     latency,
+    lateness,
     limits,
     long,
     memory,
     promises,
     recorder,
+    schedules,
     sleep,
     unkept,
     workers,
@@ -46,7 +48,7 @@ class Step(NamedTuple):
     within_s: float = 180.0
 
 
-LONG, LIMITS, HOG = "long", "limits", "hog"
+LONG, LIMITS, HOG, SCHEDULES, LATENESS = "long", "limits", "hog", "schedules", "lateness"
 
 # arq has fewer jobs in the backlog, or it would take most of the time: its rate is the same with 50,000, which
 # the long measure shows.
@@ -83,6 +85,11 @@ STEPS = [
     Step(HOG, hog.OUTSIDE, hog.measure_outside, 10, 4, "seconds"),
     Step(HOG, "in a child process", hog.measure_child, 10, 4, "seconds"),
     Step(HOG, "in a thread", hog.measure_thread, 10, 4, "seconds"),
+    Step(SCHEDULES, schedules.DECLARED, schedules.measure_declared, 300, 60, "seconds", within_s=700),
+    Step(SCHEDULES, schedules.RUN_TIME, schedules.measure_run_time, 300, 60, "seconds", within_s=700),
+    Step(SCHEDULES, schedules.REDIS, schedules.measure_redis, 300, 60, "seconds", within_s=700),
+    Step(LATENESS, lateness.RECORDED, lateness.measure_recorded, 120, 60, "seconds", within_s=200),
+    Step(LATENESS, lateness.REDIS, lateness.measure_redis, 120, 60, "seconds", within_s=200),
     Step(LONG, "jobsd", long.measure_jobsd, 50_000, 10_000),
     Step(LONG, "jobsd, a million", long.measure_jobsd_million, 1_000_000, 100_000, within_s=900),
     Step(LONG, "jobsd, recording", long.measure_recording, 50_000, 10_000),
@@ -90,4 +97,4 @@ STEPS = [
     Step(LONG, "arq", long.measure_arq, 50_000, 4_000),
 ]
 
-STANDARD = [measure for measure in LAYOUTS if measure not in {LONG, LIMITS, HOG}]
+STANDARD = [measure for measure in LAYOUTS if measure not in {LONG, LIMITS, HOG, SCHEDULES, LATENESS}]

@@ -76,6 +76,11 @@ def _kept(bound: float, stretch: float) -> Target:
     return Target("backlog", what, way, at_least=True, bound=bound, stretch=stretch, form=_PERCENT)
 
 
+def _grown_alone(measure: str, row: str) -> Way:
+    late, early = "rss_late_mib", "rss_early_mib"
+    return lambda found: ratios(found.by_round(measure, row, late), found.by_round(measure, row, early))
+
+
 def _grown(row: str, over: str, under: str) -> Way:
     return lambda figures: ratios(figures.by_round("long", row, over), figures.by_round("long", row, under))
 
@@ -106,6 +111,22 @@ def _later(row: str, bound: float) -> Target:
 
     what = f"a CPU-bound job {row}: p99 of the others, ms more than beside one outside"
     return Target("hog", what, found, at_least=False, bound=bound, stretch=None, form="{:.1f}".format)
+
+
+def _schedules() -> list[Target]:
+    found: list[Target] = []
+    for row in ("declared", "of run time", "declared, Redis alone"):
+        for column, what, bound in (
+            ("start_ms", "until all are planned, ms", 2000),
+            ("idle_tick_ms", "an idle tick, ms", 50),
+            ("due_held_ms", "loop held in a tick, ms", 50),
+        ):
+            found.append(_most("schedules", row, column, f"10,000 schedules {row}: {what}", bound, None, _WHOLE))
+        way = _grown_alone("schedules", row)
+        what = f"10,000 schedules {row}: memory, late beside early"
+        found.append(Target("schedules", what, way, at_least=False, bound=1.05, stretch=None, form="{:.2f}x".format))
+    rows = "100 schedules, recorded", "100 schedules, Redis alone"
+    return found + [_most("lateness", row, "p99_ms", f"{row}: p99 of lateness, ms", 100, None, _TENTHS) for row in rows]
 
 
 TARGETS = [
@@ -145,6 +166,7 @@ TARGETS = [
         None,
         _WHOLE,
     ),
+    *_schedules(),
     _flat("a million: worker's CPU per job beside 50,000", _ratio("long", "worker_us", _MILLION, "jobsd"), 1.15),
     _flat("a million: Valkey's CPU per job beside 50,000", _ratio("long", "valkey_us", _MILLION, "jobsd"), 1.15),
     _flat("a million: worker's memory, late beside early", _grown(_MILLION, "rss_late_mib", "rss_early_mib"), 1.1),

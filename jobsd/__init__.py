@@ -28,11 +28,14 @@ if TYPE_CHECKING:
     from jobsd.hooks import Dependency, Opened, around_enqueue, around_run, dependency
     from jobsd.job import CancelState, JobRequest, JobState
     from jobsd.outcome import Drop, Retry, SkipRetry, Snooze
+    from jobsd.schedule.in_code import cron
+    from jobsd.schedule.job_class import BaseScheduledJob, db_context
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Aggregate": "aggregation",
+    "BaseScheduledJob": "schedule.job_class",
     "CancelState": "job",
     "Client": "client",
     "Context": "context",
@@ -53,6 +56,8 @@ _HOMES = {
     "around_enqueue": "hooks",
     "around_run": "hooks",
     "carry": "headers",
+    "cron": "schedule.in_code",
+    "db_context": "schedule.job_class",
     "dependency": "hooks",
     "enqueue": "ambient",
     "enqueue_many": "ambient",
@@ -67,6 +72,7 @@ _HOMES = {
 
 __all__ = [
     "Aggregate",
+    "BaseScheduledJob",
     "CancelState",
     "Client",
     "Context",
@@ -87,6 +93,8 @@ __all__ = [
     "around_enqueue",
     "around_run",
     "carry",
+    "cron",
+    "db_context",
     "dependency",
     "enqueue",
     "enqueue_many",

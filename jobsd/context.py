@@ -19,7 +19,7 @@ from jobsd.hooks import Dependency, overrides
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator, Mapping
     from contextlib import AbstractAsyncContextManager
-    from datetime import timedelta
+    from datetime import datetime, timedelta
 
     import structlog
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Q = ParamSpec("Q")
 
+_NONE_GIVEN: Mapping[str, Any] = MappingProxyType({})
 _MISSING: Any = None
 """The function of a step that was given no name: steps.py says what is missing."""
 
@@ -42,12 +43,13 @@ class Facts(dict[str, Any]):
     As in arq: ``ctx["job_id"]``, ``ctx["job_try"]``, ``ctx["enqueue_time"]``, ``ctx["score"]``.
     """
 
-    __slots__ = ("_dependencies", "_headers", "_incarnation", "_lease", "task")
+    __slots__ = ("_dependencies", "_headers", "_incarnation", "_lease", "_options", "task")
 
     _lease: Lease
     _incarnation: str
     _headers: dict[str, Any] | None
     _dependencies: Opened | None
+    _options: Mapping[str, Any]
     task: str
 
     @property
@@ -81,6 +83,25 @@ class Facts(dict[str, Any]):
         from jobsd.records.effects import set_result  # noqa: PLC0415 - see above
 
         set_result(self._lease, value)
+
+    @property
+    def schedule(self) -> str | None:
+        """The name of the schedule that made this job; None of any other job."""
+        from jobsd.schedule.names import SCHEDULE  # noqa: PLC0415 - most tasks do not ask
+
+        name = self._options.get(SCHEDULE)
+        return name if isinstance(name, str) else None
+
+    @property
+    def due_at(self) -> datetime | None:
+        """The due time of ``schedule`` that this job is of, in UTC: the same on each attempt, however late it runs.
+
+        Of a job that was triggered by hand it is when that was.
+        """
+        from jobsd.schedule.names import DUE  # noqa: PLC0415 - as above
+
+        due = self._options.get(DUE)
+        return utc_from_ms(due) if isinstance(due, int) else None
 
     @property
     def headers(self) -> Mapping[str, Any]:
@@ -127,6 +148,7 @@ class Context(Facts):
         headers: dict[str, Any] | None = None,
         dependencies: Opened | None = None,
         incarnation: str = "",
+        options: Mapping[str, Any] = _NONE_GIVEN,
     ) -> None:
         super().__init__(
             shared, job_id=lease.id, job_try=lease.attempt, enqueue_time=utc_from_ms(enqueued_at), score=lease.due
@@ -135,6 +157,7 @@ class Context(Facts):
         self._headers = headers
         self._dependencies = dependencies
         self._incarnation = incarnation
+        self._options = options
         self.task = task
         self._jobs = jobs
         self._progress_at = 0.0
@@ -248,6 +271,7 @@ class PlainContext(Facts):
         self._headers = context._headers  # noqa: SLF001
         self._dependencies = context._dependencies  # noqa: SLF001
         self._incarnation = context._incarnation  # noqa: SLF001
+        self._options = context._options  # noqa: SLF001
         self.task = context.task
         self._context = context
         self._wait = wait

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from jobsd.declaration import Errors
     from jobsd.delays import Delay
     from jobsd.redaction import RecordLevel
+    from jobsd.schedule.in_code import Crons
 
 R = TypeVar("R")
 C = TypeVar("C", bound="PlainContext")
@@ -61,6 +62,8 @@ class Task(Enqueueable[P, R_co]):
 
     checked = True
     """Its arguments are seen to fit before it runs."""
+    answers = False
+    """What it returns is {success, message, data}: the message is that of its execution."""
 
     def __init__(
         self,
@@ -274,6 +277,7 @@ def task(
     memory: str | None = None,
     record: RecordLevel = "all",
     redact: str | Sequence[str] = (),
+    cron: Crons | None = None,
 ) -> Definer:
     """Declare a function as a task. Its first parameter is the context.
 
@@ -292,7 +296,9 @@ def task(
 
     ``record`` says which runs are recorded in the ledger: "all", "failures" (every one that did not succeed) or "none";
     ``redact`` names parameters and fields, at any depth of arguments and results, whose values it does not show.
-    Raises TaskDefinitionError.
+
+    ``cron`` says when it is run by itself: an expression ("0 2 * * *", "@every 1h30m"), ``cron(…)``, or several in a
+    list. Raises TaskDefinitionError, and ScheduleDefinitionError.
     """
     delay = CustomBackoff(backoff) if callable(backoff) else backoff
 
@@ -333,7 +339,11 @@ def task(
             record=record,
             redact=redacted_fields(named, redact),
         )
-        _register(defined)
+        register(defined)
+        if cron is not None:
+            from jobsd.schedule.in_code import schedule_task  # noqa: PLC0415 - most tasks have no schedule
+
+            schedule_task(defined, cron)
         return defined
 
     if callable(name):  # @task without parentheses
@@ -341,7 +351,8 @@ def task(
     return define
 
 
-def _register(defined: Task[..., Any]) -> None:
+def register(defined: Task[..., Any]) -> None:
+    """Make a task known in this process. Raises TaskDefinitionError for a second of its name."""
     known = registry.get(defined.name)
     if known is not None and _place(known) != _place(defined):
         raise TaskDefinitionError(task=defined.name, problem=f"defined twice: {_place(known)} and {_place(defined)}")

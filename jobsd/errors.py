@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _SHOWN = 10  # names that a message lists
+_LONGEST_NAME = 100
 
 
 class JobsdError(Exception):
@@ -330,16 +331,17 @@ class ScheduleError(JobsdError):
 
 class ScheduleNotFoundError(ScheduleError):
     def __init__(self, *, schedule: str, known: Sequence[str]) -> None:
-        near = difflib.get_close_matches(schedule, known, 3)
+        shown = schedule[:_LONGEST_NAME]
+        near = difflib.get_close_matches(shown, known, 3)
         some = f"{', '.join(known[:_SHOWN])}{', …' if len(known) > _SHOWN else ''}"
         hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"known are {some or 'none'}"
-        super().__init__(f"there is no schedule {schedule!r}; {hint}")
+        super().__init__(f"there is no schedule {shown!r}; {hint}")
         self.schedule = schedule
 
 
 class ScheduleExistsError(ScheduleError):
     def __init__(self, *, schedule: str, declared_in: str | None) -> None:
-        where = f"; {declared_in} declares it" if declared_in else "; change it by update, or choose another name"
+        where = f", declared in {declared_in}" if declared_in else "; change it by update, or choose another name"
         super().__init__(f"there is a schedule {schedule!r} already{where}")
         self.schedule = schedule
 

@@ -10,6 +10,7 @@ import sys
 import typer
 
 from jobsd.cli.config import config
+from jobsd.cli.cron import cron
 from jobsd.cli.enqueue import enqueue
 from jobsd.cli.fsck import fsck
 from jobsd.cli.history import history
@@ -36,6 +37,7 @@ app.command("reload")(reload)
 app.command("enqueue")(enqueue)
 app.add_typer(queues, name="queues")
 app.add_typer(jobs, name="jobs")
+app.add_typer(cron, name="cron")
 app.add_typer(history, name="history")
 app.command("fsck")(fsck)
 app.command("migrate")(migrate)

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 _PIPED_WIDTH = 200
 _LONGEST = 200
-_WHOLE = {"id", "job_id", "fingerprint", "outcome", "started", "first_seen", "last_seen"}
+_WHOLE = {
+    *("id", "job_id", "fingerprint", "outcome", "started", "first_seen", "last_seen"),
+    *("schedule", "last", "what", "late", "due", "next", "in"),
+}
 # Control characters but the tab and the newline, and those that turn the direction of writing.
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 

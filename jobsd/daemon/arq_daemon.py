@@ -7,8 +7,9 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 from jobsd.addresses import masked
-from jobsd.daemon.main import host
+from jobsd.daemon.main import Addresses, host
 from jobsd.daemon.tasks import see_this_folder
+from jobsd.engine.arq.schedules import take_schedules
 from jobsd.engine.arq.settings import arguments_of, names_redis, worker_of
 from jobsd.events import Event
 from jobsd.logger import log
@@ -55,7 +56,9 @@ async def serve_arq(
         return _Hosted(worker)
 
     policies = Policies(None, settings.records.redact)
-    await host(settings, make, policies, redis_url=url, database_url=database_url, role=role)
+    # All daemons take them, though only the first has a scheduler: none is to be fired by two.
+    schedules = take_schedules(worker)
+    await host(settings, make, policies, Addresses(url, database_url), role, schedules)
 
 
 class _Hosted:

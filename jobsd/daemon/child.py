@@ -17,6 +17,7 @@ import socket
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from jobsd import schedules
 from jobsd.client import Client
 from jobsd.daemon.logs import configure_logs, number_lines
 from jobsd.definition import registry
@@ -55,6 +56,7 @@ def child_setup(
         "redis_url": redis_url,
         "database_url": database_url,
         "shard": DEFAULT_SHARD,
+        "timezone": settings.timezone,
         "daemon": daemon,
         "log_level": settings.log.level,
         "log_format": settings.log.format,
@@ -92,6 +94,7 @@ async def _assemble(stack: contextlib.AsyncExitStack, facts: dict[str, Any]) -> 
     configure_logs(facts["log_level"], facts["log_format"])
     if facts["daemon"] is not None:
         number_lines(facts["daemon"])
+    schedules.of_daemon = schedules.Addresses(facts["redis_url"], facts["database_url"], facts["timezone"])
     for module in facts["modules"]:
         importlib.import_module(module)
     redis = connect(facts["redis_url"], waiting=True)

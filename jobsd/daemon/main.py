@@ -3,7 +3,7 @@
 start   settings, tasks, ledger's schema, Redis; then the recorder and the worker
 stop    the worker takes no more jobs, runs dry or hands back; the recorder writes what is left; pools close
 
-Of several daemons under a supervisor (role.py) only the first has a recorder and a pusher.
+Of several daemons under a supervisor (role.py) only the first has a recorder, a pusher and a scheduler.
 """
 
 from __future__ import annotations
@@ -13,13 +13,15 @@ import gc
 import os
 import secrets
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from jobsd import schedules as asked_schedules
 from jobsd.addresses import masked
 from jobsd.client import Client
 from jobsd.daemon.child import child_setup
 from jobsd.daemon.record_options import NO_VIEWS
 from jobsd.daemon.role import Alone
+from jobsd.daemon.scheduling import scheduling
 from jobsd.daemon.signals import Signals
 from jobsd.daemon.tasks import import_tasks
 from jobsd.engine.worker import Worker
@@ -32,15 +34,19 @@ from jobsd.redaction import Policies
 from jobsd.relay.ledger_keeper import LedgerKeeper
 from jobsd.relay.outbox import Pusher
 from jobsd.relay.recorder import Recorder
+from jobsd.schedule.declared import schedules_of
 from jobsd.service import backoff_s
 from jobsd.store.connection import AWAY, connect
 from jobsd.store.outbox import PushedJobs
 from jobsd.store.record_stream import RecordStream
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from jobsd.daemon.role import Role
     from jobsd.daemon.settings import Settings
     from jobsd.records.pool import Pool
+    from jobsd.schedule.definition import Schedule
 
 _RECORDS_DRAIN_S = 5.0
 _STREAM_TIMEOUT_S = 10.0  # above the stream's blocking read
@@ -101,16 +107,32 @@ async def serve(settings: Settings, *, redis_url: str, database_url: str | None,
         return worker
 
     policies = Policies(tasks, settings.records.redact)
-    await host(settings, make, policies, redis_url=redis_url, database_url=database_url, role=role)
+    addresses = Addresses(redis_url, database_url)
+    declared = {name: options.written() for name, options in settings.cron.items()}
+    await host(settings, make, policies, addresses, role, schedules_of(declared, tasks, zone=settings.timezone))
+
+
+class Addresses(NamedTuple):
+    """Where the servers are."""
+
+    redis_url: str
+    database_url: str | None
 
 
 async def host(
-    settings: Settings, make: Maker, policies: Policies, *, redis_url: str, database_url: str | None, role: Role
+    settings: Settings,
+    make: Maker,
+    policies: Policies,
+    addresses: Addresses,
+    role: Role,
+    schedules: Sequence[Schedule] = (),
 ) -> None:
     """Open what there is to share, run what ``make`` returns until it ends or is told to, close everything.
 
     ``policies`` say what the recorder shows of jobs whose worker did not live to tell of them.
     """
+    redis_url, database_url = addresses
+    asked_schedules.of_daemon = asked_schedules.Addresses(redis_url, database_url, settings.timezone)
     stop = Signals(role.reload)
     async with AsyncExitStack() as stack:
         stack.enter_context(stop)
@@ -134,6 +156,8 @@ async def host(
         stack.push_async_callback(client.close)
         _calm_collector()
         worker = make(shared, records=database_url is not None)
+        if role.first:
+            await stack.enter_async_context(scheduling(redis_url, database_url, schedules))
         await _run(worker, recorder, stop, role)
     log.info(Event.DAEMON_STOPPED)
 

@@ -1,17 +1,18 @@
 """All settings of a daemon: each room's own options, composed, and where each value came from.
 
-settings.py    what can be set, and load_settings(); read this first
-sources.py     reads the file, .env, the environment and the arguments, and merges them
-keys.py        how the keys are written, and which was meant
-problems.py    turns what does not fit into sentences
-addresses.py   what an address of a server may be; passwords are masked there
+settings.py      what can be set, and load_settings(); read this first
+cron_options.py  what can be set of a schedule
+sources.py       reads the file, .env, the environment and the arguments, and merges them
+keys.py          how the keys are written, and which was meant
+problems.py      turns what does not fit into sentences
+addresses.py     what an address of a server may be; passwords are masked there
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, cast, get_args
 
@@ -19,6 +20,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from jobsd.addresses import masked
 from jobsd.daemon.addresses import check_postgres, check_redis
+from jobsd.daemon.cron_options import CronOptions, ScheduleName, problems_of_schedules
 from jobsd.daemon.keys import Key, dotted
 from jobsd.daemon.layers import DEFAULT
 from jobsd.daemon.problems import problems_of, true_for_a_number
@@ -122,6 +124,8 @@ class Settings(BaseModel):
     )
     resources: dict[ResourceName, ResourceOptions] = {}
     """What jobs of several queues share, and how much of it there is."""
+    cron: dict[ScheduleName, CronOptions] = {}
+    """Schedules that this file declares, by name."""
     records: RecordOptions = RecordOptions()
     log: LogOptions = LogOptions()
 
@@ -156,6 +160,7 @@ def load_settings(config: Path | None = None, **overrides: object) -> Loaded:
     except ValidationError as error:
         gathered.problems += problems_of(error, Settings, gathered)
     gathered.problems += true_for_a_number(Settings, gathered)
+    gathered.problems += problems_of_schedules(gathered)
     if gathered.problems:
         raise SettingsError(gathered.problems)
     origins = {dotted(key): str(gathered.origins.get(key, DEFAULT)) for key, _ in _leaves((), settings)}
@@ -197,5 +202,7 @@ def _plain(value: object) -> object:
             return format_duration(value)
         case Path() | Rate():
             return str(value)
+        case datetime():
+            return value.isoformat()
         case _:
             return value

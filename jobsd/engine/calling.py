@@ -49,6 +49,7 @@ class Caller:
             headers,
             self._dependencies,
             payload.incarnation,
+            payload.options,
         )
         running_job.set(ctx)
         if headers:

@@ -41,6 +41,8 @@ from jobsd.outcome import (
     UnknownTask,
     Untagged,
 )
+from jobsd.schedule.names import SCHEDULE
+from jobsd.schedule.options import is_schedule_name
 from jobsd.store.codec import incarnation_at_start
 from jobsd.store.ids import OUTBOX_MARK
 from jobsd.store.jobs import Ending
@@ -194,7 +196,7 @@ class Endings:
         lease, payload, named = attempt.lease, attempt.payload, _name(outcome)
         kind, message, trace = told(outcome)
         args: Any = None
-        trace_id = None
+        trace_id = schedule = None
         if payload is not None:
             policy = self._policies[payload.task]
             if policy.record != "all" and not policy.records(named):
@@ -202,10 +204,12 @@ class Endings:
             if payload.secrets:
                 policy = policy.marking(payload.secrets)
             args = _shown_arguments(policy, attempt, payload)
-            if payload.headers:
-                trace_id = trace_id_of(payload.headers.get("traceparent"))
+            trace_id = trace_id_of(payload.headers.get("traceparent")) if payload.headers else None
+            schedule = _schedule(payload.options) if payload.options else None
             if result is not None:
                 result = _shown_result(policy, result)
+                if attempt.task is not None and attempt.task.answers and message is None:
+                    message = _answered(result)
         if result is not None and type(result) not in _SHORT:
             encoded = to_json(result, serialize_unknown=True)
             if len(encoded) > LEDGER_LIMIT:
@@ -231,8 +235,8 @@ class Endings:
             result,
         )
         alike = fingerprint(kind, trace, message) if kind and named in _FAILURES else None
-        if trace_id is not None or alike is not None:
-            execution = (*execution, None, None, trace_id, alike)  # a schedule and a batch are not known yet
+        if trace_id is not None or alike is not None or schedule is not None:
+            execution = (*execution, schedule, None, trace_id, alike)  # a batch is not known yet
         return to_json(execution, serialize_unknown=True)
 
 
@@ -260,6 +264,17 @@ def _shown_result(policy: RecordPolicy, result: Any) -> Any:
         if fields.keys() == {"repr", "replaced"}:  # by ``_result``, or in a child process
             result = fields | {"repr": policy.spoken(str(fields["repr"]))}
     return policy.result(result)
+
+
+def _schedule(options: Mapping[str, Any]) -> str | None:
+    name = options.get(SCHEDULE)
+    return name if is_schedule_name(name) else None  # what a client writes may be anything
+
+
+def _answered(result: Any) -> str | None:
+    """Return the message in what a scheduled job has returned, as the ledger shows it."""
+    message = cast("dict[Any, Any]", result).get("message") if isinstance(result, dict) else None
+    return capped(message, MESSAGE_LIMIT) if isinstance(message, str) and message else None
 
 
 def _cut(encoded: bytes) -> dict[str, Any]:

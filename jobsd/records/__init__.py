@@ -16,6 +16,7 @@
     callers.py     that transaction's connection, of whichever library
     effects.py     the transaction that ends a job
     steps.py       what a job need not repeat; its functions are called in stepping.py
+    last_outcomes.py  how the last runs of schedules have ended
     once.py        a commit by a key, of which there is one, also where nobody answers it
 
 Only this room and ``embedded`` know asyncpg; it is imported with the first name that needs it, since the client's part

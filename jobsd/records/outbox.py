@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from jobsd.records.queries import query
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+    from collections.abc import AsyncGenerator, Iterable, Sequence
 
     from jobsd.records.pool import Connection, Pool
 
-CHANNEL = "jobsd_outbox"
 NEW = ""
 """The life of Redis that has the jobs which were never pushed."""
 
@@ -105,25 +103,3 @@ async def _end(connection: Connection, jobs: Iterable[tuple[str, str]]) -> None:
     ended = list(jobs)
     if ended:
         await connection.execute(query("outbox_end"), [job[0] for job in ended], [job[1] for job in ended])
-
-
-class News:
-    """Hears of commits that have put jobs into the outbox. Behind a pooler it hears nothing; looking finds them."""
-
-    def __init__(self, pool: Pool, heard: Callable[[], None]) -> None:
-        self._pool = pool
-        self._heard = heard
-        self._connection: Any = None
-
-    async def listen(self) -> None:
-        """See that somebody listens. Raises UnreachableError."""
-        if self._connection is None or self._connection.is_closed():
-            await self.close()
-            self._connection = await self._pool.listener(CHANNEL, self._heard)
-
-    async def close(self) -> None:
-        if self._connection is not None:
-            with suppress(Exception):  # whatever it says, it is not used again
-                async with asyncio.timeout(1):
-                    await self._connection.close()
-            self._connection = None

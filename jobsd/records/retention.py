@@ -30,6 +30,7 @@ Rest: TypeAlias = "Callable[[float], Awaitable[bool]]"
 Swept: TypeAlias = Literal["all", "some", "elsewhere"]
 
 _EFFECTS_AT_LEAST = timedelta(days=1)  # whatever is recorded: a job must not have its effect again
+_ONCE_KEPT = timedelta(days=7)
 _FIRST = datetime(1970, 1, 1, tzinfo=UTC)  # the ledger knows no earlier instant
 
 
@@ -74,6 +75,7 @@ class Retention:
                         self._come_to[outcome] = before
             await sweep.rejected(_before(now, self._rejected))
             await sweep.effects(_before(now, max(self._rejected, _EFFECTS_AT_LEAST)))
+            await pool.fetchval(query("forget_schedules"), now - _ONCE_KEPT)
             await sweep.summaries(self._months_over(now))
         except _ElsewhereError:
             return "elsewhere"
@@ -118,8 +120,12 @@ class _Sweep:
             await self._pause(count, began)
 
     async def effects(self, before: datetime) -> None:
-        """Delete what says that jobs have done something once: late, since a process that is stopped may wake."""
-        for kind, statement in (("effects", query("delete_effects")), ("steps", query("delete_steps"))):
+        """Delete what says that something was done once: late, since a process that is stopped may wake."""
+        for kind, statement in (
+            ("effects", query("delete_effects")),
+            ("steps", query("delete_steps")),
+            ("schedule_runs", query("delete_schedule_runs")),
+        ):
             count = MOST
             while not self.ended and count == MOST:
                 began = monotonic()
@@ -140,7 +146,9 @@ class _Sweep:
         if self._refused:
             log.info(Event.REJECTED_DELETED, count=self._refused)
         if self._effects.total():
-            log.info(Event.EFFECTS_DELETED, effects=self._effects["effects"], steps=self._effects["steps"])
+            log.info(
+                Event.EFFECTS_DELETED, **{kind: self._effects[kind] for kind in ("effects", "steps", "schedule_runs")}
+            )
 
     async def _executions(self, statement: str, outcome: str, since: datetime, before: datetime) -> None:
         count = MOST

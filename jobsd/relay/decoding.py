@@ -9,6 +9,8 @@ from jobsd.execution import ENDED_MARK, ENDS, LEDGER_LIMIT, UNTOLD_MARKS, Execut
 from jobsd.headers import trace_id_of
 from jobsd.records.cleaning import loads
 from jobsd.records.writing import Record, Rejected
+from jobsd.schedule.names import SCHEDULE
+from jobsd.schedule.options import is_schedule_name
 from jobsd.secret_values import marks_of
 from jobsd.store.codec import incarnation_at_start
 from jobsd.store.ids import OUTBOX_MARK
@@ -86,6 +88,7 @@ def _read_untold(facts: bytes, payload: bytes, policies: Policies) -> Record | J
             worker=run.worker,
             message=run.message,
             args=_arguments(job, len(payload), policy.marking(marks_of(job))) if job else None,
+            schedule_id=_schedule(job.get("o")),
             trace_id=_trace_id(job.get("h")),
         )
     )
@@ -128,6 +131,11 @@ def _arguments(job: dict[str, Any], size: int, policy: RecordPolicy) -> dict[str
 
 def _trace_id(headers: Any) -> str | None:
     return trace_id_of(cast("dict[str, Any]", headers).get("traceparent")) if isinstance(headers, dict) else None
+
+
+def _schedule(options: Any) -> str | None:
+    name = cast("dict[str, Any]", options).get(SCHEDULE) if isinstance(options, dict) else None
+    return name if is_schedule_name(name) else None
 
 
 def _incarnation(job: dict[str, Any]) -> str | None:

@@ -15,7 +15,8 @@ from jobsd.clock import monotonic
 from jobsd.errors import UnreachableError
 from jobsd.events import Event
 from jobsd.logger import log
-from jobsd.records.outbox import NEW, News, handover, is_home, left, lives
+from jobsd.records.news import OUTBOX, News
+from jobsd.records.outbox import NEW, handover, is_home, left, lives
 from jobsd.service import Service
 from jobsd.store.connection import AWAY, REFUSED, is_away
 from jobsd.store.outbox import (
@@ -63,7 +64,7 @@ class Pusher(Service):
         self._store = store
         self._ready = ready
         self._wanted = asyncio.Event()
-        self._news = News(pool, self._wanted.set)
+        self._news = News(pool, OUTBOX, self._wanted.set)
         self._server: str = ""
         self._epoch = ""
         self._home = True

@@ -43,6 +43,10 @@ _OF_SHARD = {
     "held": "hash",
     "cancels": "hash",
     "outbox": "zset",
+    "schedules": "hash",
+    "declared": "zset",
+    "spare": "hash",
+    "spared": "list",
     "records": "stream",
 }
 _OF_SHARD_BY_NAME = {
@@ -54,6 +58,7 @@ _OF_SHARD_BY_NAME = {
     "open": "hash",
     "cancel": "list",
     "unblock": "list",
+    "schedule": "list",
 }
 _WITH_JOBS = ("active", "retry", "completed", "archived", "side", "parked", "lane", "dead")
 _OWNED = {"unique": "unique", "open": "open", "worker": "worker"}

@@ -165,6 +165,7 @@ class Result(NamedTuple):
     error_type: str | None
     attempt: int = 0
     finished_at: int | None = None
+    started_at: int | None = None
 
 
 def encode_result(
@@ -204,13 +205,21 @@ def decode_result(stored: bytes) -> Result:
         success, value = bool(found["s"]), found["r"]
     except (ValueError, KeyError, TypeError, RecursionError):
         return Result(success=False, value=None, message="its result is not JSON", error_type=None)
-    if success:
-        attempt, finished_at = found.get("t") or 0, found.get("ft")
-        return Result(success=True, value=value, message="", error_type=None, attempt=attempt, finished_at=finished_at)
-    if isinstance(value, dict):
+    message, error_type = "", None
+    if not success and isinstance(value, dict):
         error: dict[str, Any] = value  # pyright: ignore[reportUnknownVariableType]
-        return Result(success=False, value=None, message=str(error.get("message")), error_type=error.get("type"))
-    return Result(success=False, value=None, message=str(value), error_type=None)
+        message, error_type = str(error.get("message")), error.get("type")
+    elif not success:
+        message = str(value)
+    return Result(
+        success=success,
+        value=value if success else None,
+        message=message,
+        error_type=error_type,
+        attempt=found.get("t") or 0,
+        finished_at=found.get("ft"),
+        started_at=found.get("st"),
+    )
 
 
 class Codec(Protocol):

@@ -29,6 +29,7 @@ prefixes below, so this page is also the map of what they write.
     <shard>:state              hash    seen, amnesty (ms); paused:<base> (ms); watch:<base> (due:worker);
                                        unknown: accept or refuse, what enqueue does with a new queue;
                                        keep:<base>: how much of its finished jobs is kept (keep.lua);
+                                       schedules: counts what all daemons are to hear of;
                                        limits:<base or resource> in effect, limits-config:, limits-set: (limits.lua)
     <shard>:queues             set     every base key that was ever used
     <shard>:epoch              string  a text drawn once; another, or none, means that Redis has lost everything
@@ -46,6 +47,11 @@ prefixes below, so this page is also the map of what they write.
     <shard>:unblock:<worker>   list    ends its wait for a wake-up when it stops; gone at once
     <shard>:outbox             zset    "<id> <incarnation>" of what came from the outbox -> ms at which to ask whether
                                        its row is still there; below 0: it is gone, and this is forgotten at that ms
+    <shard>:schedules          hash    schedule -> lines: version, who declares it, source, when, definition, state
+    <shard>:declared           zset    fingerprint of what a daemon declares -> ms at which one was last heard of
+    <shard>:spare              hash    the same while Postgres is away, which keeps them: version and state alone
+    <shard>:spared             list    what came of due times meanwhile, JSON, the latest first
+    <shard>:schedule:<name>    list    what came of its last 50 due times, JSON, the latest first
     <shard>:records            stream  one entry per batch of endings, one field per job
 
     arq:job:<id>               string  the payload

@@ -49,6 +49,12 @@ async def wait_for_go(ctx: Context, key: str = "go") -> str:
     return "done"
 
 
+@task("tell_due")
+async def tell_due(ctx: Context) -> None:
+    assert ctx.due_at is not None
+    tell(ctx, ctx.due_at.isoformat())
+
+
 @task("noop")
 async def noop(ctx: Context, n: int) -> int:
     return n

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from jobsd.daemon.logs import configure_logs
 from jobsd.duration import duration_ms
-from tests.chaos import control, effects, outage, records
+from tests.chaos import control, effects, outage, records, schedules
 from tests.chaos.screen import Screen
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tests.chaos.laws import Verdict
 
-_RUNS = ("records", "outage", "effects")
+_RUNS = ("records", "outage", "effects", "schedules")
 
 
 async def _records(screen: Screen, jobs: int, seed: int) -> list[str]:
@@ -85,6 +85,41 @@ async def _effects(screen: Screen, jobs: int, seed: int, *, control: bool = Fals
     return verdict.broken
 
 
+async def _schedules(
+    screen: Screen, seconds: int, seed: int, *, control: bool = False, redis_only: bool = False
+) -> list[str]:
+    where = " in Redis alone" if redis_only else ""
+    without = ", and nobody who judges" if control else ""
+    screen.begin(f"Schedules{where} for {seconds:,} s, under every fault{without} (seed {seed})")
+    plan = schedules.a_plan(seconds, redis_only=redis_only)
+    ran = await schedules.run(
+        seconds, plan, schedules.Crew(), seed=seed, say=screen.say, control=control, redis_only=redis_only
+    )
+    verdict, late = ran.verdict, ran.late_ms
+    screen.facts(
+        {
+            "took": f"{ran.took_s:.0f} s",
+            "clocks of the daemons, as logged": ", ".join(f"{skew:+} s" for skew in ran.skews_s),
+        }
+        | dict(sorted(ran.met.items()))
+        | {
+            "due times": verdict.due_times,
+            "became jobs": verdict.fired,
+            "passed over": verdict.passed,
+            "runs begun": verdict.runs,
+            "began again": verdict.ran_again,
+            "ended again": verdict.ended_again,
+            "late, at calm times": _late(late) if late else "there was none",
+        }
+    )
+    return verdict.broken
+
+
+def _late(late_ms: Sequence[float]) -> str:
+    p50, p99 = (late_ms[int(len(late_ms) * part)] for part in (0.5, 0.99))
+    return f"p50 {p50:.0f} ms, p99 {p99:.0f} ms, at most {late_ms[-1]:.0f} ms, of {len(late_ms):,} runs"
+
+
 def _counted(counts: Counter[str]) -> str:
     return f"{counts.total():,} ({', '.join(f'{count:,} {name}' for name, count in sorted(counts.items()))})"
 
@@ -95,9 +130,9 @@ def _found(jobs: int, verdict: Verdict) -> dict[str, object]:
     return facts | {f"  {outcome} before they began": count for outcome, count in sorted(verdict.unbegun.items())}
 
 
-async def _control(screen: Screen, names: Sequence[str], jobs: int | None, seed: int) -> list[str]:
+async def _control(screen: Screen, options: argparse.Namespace) -> list[str]:
     """Run with each fault; return those that nobody saw."""
-    unseen: list[str] = []
+    names, jobs, seed, unseen = options.names, options.jobs, options.seed, list[str]()
     if "records" in names:
         unseen += await _control_records(screen, jobs or control.JOBS, seed)
     if "effects" in names:
@@ -106,6 +141,13 @@ async def _control(screen: Screen, names: Sequence[str], jobs: int | None, seed:
             screen.say(f"seen: {words}")
         if not any("twice" in words for words in found):
             unseen.append("effects did not happen twice without the key")
+    if "schedules" in names:
+        seconds = min(options.seconds, schedules.CONTROL_SECONDS)
+        found = await _schedules(screen, seconds, seed, control=True, redis_only=options.redis_only)
+        for words in found:
+            screen.say(f"seen: {words}")
+        if not any(schedules.DOUBLES in words for words in found):
+            unseen.append("due times did not become two jobs without a judge")
     return unseen
 
 
@@ -123,7 +165,7 @@ async def _control_records(screen: Screen, jobs: int, seed: int) -> list[str]:
 
 async def _run(screen: Screen, options: argparse.Namespace) -> list[str]:
     if options.control:
-        return await _control(screen, options.names, options.jobs, options.seed)
+        return await _control(screen, options)
     broken: list[str] = []
     if "records" in options.names:
         broken += await _records(screen, options.jobs or records.JOBS, options.seed)
@@ -131,6 +173,8 @@ async def _run(screen: Screen, options: argparse.Namespace) -> list[str]:
         broken += await _outage(screen, duration_ms(options.away) / 1000)
     if "effects" in options.names:
         broken += await _effects(screen, options.jobs or effects.JOBS, options.seed)
+    if "schedules" in options.names:
+        broken += await _schedules(screen, options.seconds, options.seed, redis_only=options.redis_only)
     return broken
 
 
@@ -140,6 +184,9 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, help=f"of records ({records.JOBS:,}), or effects ({effects.JOBS:,})")
     parser.add_argument("--seed", type=int, default=1, help="of when what fails (1)")
     parser.add_argument("--away", default="10m", metavar="TIME", help="how long Postgres is away in outage (10m)")
+    seconds = schedules.SECONDS
+    parser.add_argument("--seconds", type=int, default=seconds, help=f"of schedules ({seconds})")
+    parser.add_argument("--redis-only", action="store_true", help="schedules without Postgres")
     parser.add_argument("--control", action="store_true", help="run daemons with faults, which the laws have to see")
     options = parser.parse_args()
     if unknown := set(options.names) - set(_RUNS):

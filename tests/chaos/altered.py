@@ -6,16 +6,22 @@ broken.
 
 from __future__ import annotations
 
+import asyncio
 import os
-from typing import TYPE_CHECKING
+import secrets
+import time
+from typing import TYPE_CHECKING, Any
 
+from jobsd import schedule_jobs
 from jobsd.__main__ import main
-from jobsd.records import inserting
+from jobsd.records import inserting, schedules
 from jobsd.records.queries import query
 from jobsd.relay import intake
 from jobsd.relay.intake import Intake
 from jobsd.relay.recorder import Recorder
+from jobsd.store import scripts
 from jobsd.store.outbox import PushedJobs
+from jobsd.store.schedules import RedisSchedules
 from tests.chaos.halting import halt
 
 if TYPE_CHECKING:
@@ -43,6 +49,47 @@ def _halts() -> None:
         return letters
 
     PushedJobs.push = altered
+
+
+def _skewed() -> None:
+    """Let the process's clock be wrong by CHAOS_SKEW_S; ``monotonic`` goes on as it does."""
+    skew_s, seconds, nanoseconds = int(os.environ["CHAOS_SKEW_S"]), time.time, time.time_ns
+    time.time = lambda: seconds() + skew_s
+    time.time_ns = lambda: nanoseconds() + skew_s * 1_000_000_000
+
+
+def _unjudged() -> None:
+    """Fire whatever is due, whoever else has: no version is compared, no row has a key, and each job is another."""
+    sql = schedules._QUERIES["schedules_apply"]
+    for words, others in _JUDGING.items():
+        assert sql.count(words) == 1, words
+        sql = sql.replace(words, others)
+    schedules._QUERIES["schedules_apply"] = sql
+    source, job_id_of = scripts.source, schedule_jobs.job_id_of
+    same = "if head == version then"
+    assert source("fire").count(same) == 1
+    scripts.source = lambda name: source(name).replace(same, "if head then") if name == "fire" else source(name)
+    schedule_jobs.job_id_of = lambda *args: f"{job_id_of(*args)}:{secrets.token_hex(4)}"
+    for store in (schedules.PostgresSchedules, RedisSchedules):
+        store.apply = _slowly(store.apply)
+
+
+def _slowly(apply: Any) -> Any:
+    async def altered(self: Any, changes: Any) -> Any:
+        await asyncio.sleep(0.1)  # all have looked by then
+        return await apply(self, changes)
+
+    return altered
+
+
+_JUDGING = {
+    "WHERE e.version = sent.v ORDER BY e.name FOR UPDATE OF e SKIP LOCKED": "ORDER BY e.name FOR UPDATE OF e",
+    """    ON CONFLICT (schedule, due_at, manual) DO UPDATE SET
+        state = excluded.state, reason = excluded.reason, job_id = excluded.job_id, incarnation = excluded.incarnation,
+        decided_at = excluded.decided_at
+    WHERE kept.state = 'waiting'
+""": "",
+}
 
 
 def _settles_first() -> None:
@@ -77,7 +124,7 @@ FAULTS: dict[str, Callable[[], None]] = {
     "keys-of-its-own": _keys_of_its_own,
     "counts-again": _counts_again,
 }
-ALTERATIONS = {"hasty": _hasty, "halting": _halts} | FAULTS
+ALTERATIONS = {"hasty": _hasty, "halting": _halts, "skewed": _skewed, "unjudged": _unjudged} | FAULTS
 
 if __name__ == "__main__":
     for name in os.environ["CHAOS_ALTERED"].split():

@@ -11,6 +11,7 @@ import sys
 import tempfile
 from contextlib import asynccontextmanager
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jobsd.embedded import launch
@@ -34,7 +35,7 @@ _TAIL_LINES = 20
 _SETTINGS = """
 tasks = ["{tasks}"]
 redis_url = "{redis_url}"
-database_url = "{database_url}"
+{database}
 [worker]
 lease = "{lease}"
 concurrency = {concurrency}
@@ -49,14 +50,20 @@ format = "json"
 
 
 class Addresses(NamedTuple):
+    """Without a ``database_url`` nothing is recorded."""
+
     redis_url: str
-    database_url: str
+    database_url: str | None
 
 
 class Daemon:
-    def __init__(self, process: asyncio.subprocess.Process, log: Path) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, log: Path, skew_s: int) -> None:
         self.troubles: list[str] = []
         """How it ended otherwise than it was told to."""
+        self.skew_s = skew_s
+        """By how much its clock is ahead, if it is altered to be ``skewed``."""
+        self.started_s = 0.0
+        """When it said so, as ``monotonic`` has it."""
         self._process = process
         self._log = log
 
@@ -66,6 +73,7 @@ class Daemon:
         )
         if not self.count("daemon.started"):
             raise AssertionError(f"a daemon ended with exit code {self._process.returncode}:\n{self.tail()}")
+        self.started_s = monotonic()
 
     async def kill(self) -> None:
         if self._process.returncode is not None:
@@ -124,7 +132,15 @@ class Daemons:
     """The daemons of a run; ``altered`` names in which ways they differ from jobsd (altered.py), if in any."""
 
     def __init__(
-        self, ground: Ground, *, concurrency: int, altered: Sequence[str], tasks: str, lease: str, addresses: Addresses
+        self,
+        ground: Ground,
+        *,
+        concurrency: int,
+        altered: Sequence[str],
+        tasks: str,
+        lease: str,
+        addresses: Addresses,
+        schedules: str,
     ) -> None:
         self.begun = ground.place / "begun"
         self.halts = ground.place / "halts"
@@ -135,21 +151,28 @@ class Daemons:
         self._place = ground.place
         self._altered = altered
         self._settings = ground.place / "jobsd.toml"
-        self._settings.write_text(
-            _SETTINGS.format(tasks=tasks, concurrency=concurrency, lease=lease, **addresses._asdict())
+        redis_url, database_url = addresses
+        settings = _SETTINGS.format(
+            tasks=tasks,
+            concurrency=concurrency,
+            lease=lease,
+            redis_url=redis_url,
+            database="" if database_url is None else f'database_url = "{database_url}"',
         )
+        self._settings.write_text(settings + schedules)
 
-    async def start(self, number: int = 1) -> None:
-        """Return when so many more run."""
-        started = [await self._launch() for _ in range(number)]
+    async def start(self, number: int = 1, *, skews_s: Sequence[int] = ()) -> None:
+        """Return when so many more run; those that have no skew of these are on time."""
+        skews_s = [*skews_s[:number], *[0] * (number - len(skews_s))]
+        started = [await self._launch(skew_s) for skew_s in skews_s]
         self.running += started
         await asyncio.gather(*(daemon.started() for daemon in started))
 
     async def replace(self, daemon: Daemon, *, kill: bool) -> None:
-        """Kill it, or let it stop in order, and start another in its place."""
+        """Kill it, or let it stop in order, and start another in its place, with the same clock."""
         await (daemon.kill() if kill else daemon.stop())
         self.running.remove(daemon)
-        await self.start()
+        await self.start(skews_s=[daemon.skew_s])
 
     async def stop(self) -> None:
         running, self.running = self.running, []
@@ -184,7 +207,7 @@ class Daemons:
         ended = [trouble for daemon in self.all for trouble in daemon.troubles]
         return ended + [f"{line['service']} failed: {line['cause']}" for line in failed]
 
-    async def _launch(self) -> Daemon:
+    async def _launch(self, skew_s: int) -> Daemon:
         program = "tests.chaos.altered" if self._altered else "jobsd"
         log = self._place / f"daemon-{len(self.all) + 1}.log"
         with log.open("wb") as out:
@@ -194,10 +217,10 @@ class Daemons:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
-                env=self._environment(),
+                env=self._environment() | {"CHAOS_SKEW_S": str(skew_s)},
                 start_new_session=True,  # Ctrl-C is for us alone: we stop it in order
             )
-        self.all.append(Daemon(process, log))
+        self.all.append(Daemon(process, log, skew_s))
         return self.all[-1]
 
     def _environment(self) -> dict[str, str]:
@@ -226,12 +249,24 @@ async def some_daemons(
     tasks: str = "chaos_tasks",
     lease: str = "3s",
     addresses: Addresses | None = None,
+    schedules: str = "",
+    skews_s: Sequence[int] = (),
 ) -> AsyncIterator[Daemons]:
-    """Yield daemons with the tasks of a module here; ``addresses`` are others than those of the ground's servers."""
-    addresses = addresses or Addresses(ground.redis_url, ground.postgres.url)
-    daemons = Daemons(ground, concurrency=concurrency, altered=altered, tasks=tasks, lease=lease, addresses=addresses)
+    """Yield daemons with the tasks of a module here; ``addresses`` are others than those of the ground's servers.
+
+    ``schedules`` are sections of the settings; ``skews_s`` by how much the first clocks are ahead.
+    """
+    daemons = Daemons(
+        ground,
+        concurrency=concurrency,
+        altered=altered,
+        tasks=tasks,
+        lease=lease,
+        addresses=addresses or Addresses(ground.redis_url, ground.postgres.url),
+        schedules=schedules,
+    )
     try:
-        await daemons.start(number)
+        await daemons.start(number, skews_s=skews_s)
         yield daemons
     finally:
         await daemons.stop()

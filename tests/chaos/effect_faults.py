@@ -10,6 +10,7 @@ import asyncio
 import random
 from collections import Counter
 from contextlib import suppress
+from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from jobsd.errors import UnreachableError
@@ -90,6 +91,8 @@ class EffectFaults:
         self.met: Counter[str] = Counter()
         self.over = 0.0
         """The part of the way whose faults are over."""
+        self.spans: list[tuple[str, float, float]] = []
+        """What has failed, and from when until when, as ``monotonic`` has it."""
         self._ground = ground
         self._daemons = daemons
         self._seed = seed
@@ -134,7 +137,9 @@ class EffectFaults:
             self._overs[number] = part
             self.over = min(self._overs)
             await until(lambda part=part: self._progress.part() >= part, patience_s=_STUCK_AFTER_S)
+            began = monotonic()
             said = await kinds[name][1](dice)
+            self.spans.append((name, began, monotonic()))
             self.met[name] += 1
             self._say(f"{part:4.0%}  {name}{said} ({self.met[name]} of {kinds[name][0]})")
         self._overs[number] = 1.0

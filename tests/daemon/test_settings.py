@@ -24,7 +24,7 @@ POSTGRES = 'an address such as "postgresql://user:password@host:5432/name"'
 DURATION = 'a duration such as "500ms", "30s", "5m", "1h30m", "2d"'
 TOP = (
     "tasks, timezone, redis_url, redis_enable, database_url, state, unknown_queues, "
-    "processes, worker, queues, resources, records, log"
+    "processes, worker, queues, resources, cron, records, log"
 )
 QUEUE = (
     "weight, concurrency, global_concurrency, rate, hours, per_key, "

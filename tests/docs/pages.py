@@ -109,7 +109,7 @@ class Session:
                 program, *arguments = shlex.split(command)
                 if program in _NOT_RUN or arguments[:1] in (["dev"], ["run"], ["reload"]):
                     continue
-                does = (["enqueue"], ["jobs", "retry"], ["queues", "limit"])
+                does = (["enqueue"], ["jobs", "retry"], ["queues", "limit"], ["cron", "trigger"])
                 only_looks = program == "jobsd" and not any(arguments[: len(words)] == words for words in does)
                 answer = answer_that_fits(self.type(command), shown, again=only_looks)
                 assert answer is None, f"the page shows something else after `{command}`, which answers:\n{answer}"
@@ -155,6 +155,8 @@ _FRAGMENT = textwrap.dedent("""
 def plain(line: str) -> str:
     """Return the line without what differs from run to run."""
     line = re.sub(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?([+-]\d\d:\d\d)?", "<time>", line)
+    line = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d[+-]\d\d:\d\d", "<time>", line)
+    line = re.sub(r"\b\d+[dhms]( \d+[dhms])?(?= |$)", "<while>", line)
     line = re.sub(r"\b[0-9a-hjkmnp-tv-z]{26}\b", "<id>", line)
     line = re.sub(r"\b\d+\.\d{3}\b", "<seconds>", line)
     line = re.sub(r"\b\d+ (MB|B)\b", "<memory>", line)

@@ -62,7 +62,7 @@ def test_commands_and_their_options_exist(document):
     for code in code_in(document.read_text("utf-8")):
         if code.startswith("jobsd "):
             words = shlex.split(code.replace("…", ""))[1:]
-            grouped = words[0] in {"jobs", "queues", "history"} and words[1:] and not words[1].startswith("-")
+            grouped = words[0] in {"jobs", "queues", "history", "cron"} and words[1:] and not words[1].startswith("-")
             command = words[:2] if grouped else words[:1]
             answer = CliRunner().invoke(app, [*command, "--help"])
             assert answer.exit_code == 0, f"{code}: {answer.output}"

@@ -146,8 +146,9 @@ async def test_a_partition_is_like_one_that_postgres_makes(ledger_url):
         looks = [
             await pool.fetchval(
                 "SELECT jsonb_build_array("
-                " (SELECT jsonb_agg(regexp_replace(pg_get_indexdef(indexrelid), 'jobsd[.]\\w+|INDEX \\w+', '', 'g')"
-                "  ORDER BY 1) FROM pg_index WHERE indrelid = $1::text::regclass),"
+                " (SELECT jsonb_agg(def ORDER BY def) FROM (SELECT"
+                "  regexp_replace(pg_get_indexdef(indexrelid), 'jobsd[.]\\w+|INDEX \\w+', '', 'g') AS def"
+                "  FROM pg_index WHERE indrelid = $1::text::regclass) AS indexes),"
                 " (SELECT jsonb_agg(jsonb_build_array(conname, pg_get_constraintdef(oid), conislocal, coninhcount)"
                 "  ORDER BY pg_get_constraintdef(oid)) FROM pg_constraint"
                 "  WHERE conrelid = $1::text::regclass AND contype = 'c'),"

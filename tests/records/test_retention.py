@@ -345,3 +345,32 @@ async def test_effects_stay_for_a_day_though_executions_go_sooner(database_url):
             await pool.execute("INSERT INTO jobsd.effects VALUES ($1, 'i', 't', 'task', null, $2)", str(hours), at)
         await Retention(timedelta(hours=1), {}).sweep(pool, NOW, at_once)
         assert [row["job_id"] for row in await pool.fetch("SELECT job_id FROM jobsd.effects")] == ["23"]
+
+
+async def test_what_came_of_due_times_stays_as_long_as_executions_do_and_longer_where_one_still_waits(database_url):
+    insert = """INSERT INTO jobsd.schedule_runs (schedule, due_at, state, last_due_at, decided_at)
+        VALUES ('nightly', $1, $2, $1, $1)"""
+    async with a_ledger(database_url) as pool:
+        for weeks, state in ((51, "fired"), (53, "fired"), (54, "passed"), (55, "waiting")):
+            await pool.execute(insert, NOW - WEEK * weeks, state)
+        await Retention(YEAR, {}).sweep(pool, NOW, at_once)
+        kept = await pool.fetch("SELECT state FROM jobsd.schedule_runs ORDER BY due_at")
+    assert [row["state"] for row in kept] == ["waiting", "fired"]
+
+
+async def test_schedules_that_nobody_needs_any_more_are_forgotten(database_url):
+    insert = """INSERT INTO jobsd.schedules (name, source, definition, state, declared_by, created_at)
+        VALUES ($1, $2, $3, $4, 'gone', $5)"""
+    once, due = '{"at": "@once 2027-01-01T00:00:00Z"}', int((NOW - timedelta(days=8)).timestamp() * 1000)
+    async with a_ledger(database_url) as pool:
+        for name, source, definition, state, days in (
+            ("has been", "runtime", once, f'{{"cursor": 1, "last_due": {due}}}', 9),
+            ("waits", "runtime", once, f'{{"cursor": 1, "last_due": {due}, "waiting": [1]}}', 9),
+            ("is to be", "runtime", once, '{"cursor": 1}', 9),
+            ("goes on", "runtime", '{"at": "@hourly"}', f'{{"cursor": 1, "last_due": {due}}}', 9),
+            ("declared by none", "config", '{"at": "@hourly"}', '{"cursor": 1}', 9000),
+        ):
+            await pool.execute(insert, name.replace(" ", "-"), source, definition, state, NOW - timedelta(days=days))
+        await Retention(YEAR, {}).sweep(pool, NOW, at_once)
+        kept = await pool.fetch("SELECT name FROM jobsd.schedules ORDER BY name")
+    assert [row["name"] for row in kept] == ["goes-on", "is-to-be", "waits"]

@@ -67,6 +67,17 @@ def test_a_lost_run_is_told_by_its_facts_and_its_payload():
     )
 
 
+@pytest.mark.parametrize(("said", "schedule"), [(b'"nightly"', "nightly"), (b"5", None), (b'"a b"', None)])
+def test_a_lost_run_of_a_schedule_names_it(said, schedule):
+    payload = PAYLOAD[:-1] + b',"o":{"s":' + said + b"}}"
+    assert decoded(a_lost_value(payload)).schedule_id == schedule
+
+
+@pytest.mark.parametrize("options", [b"5", b"null", b"[]"])
+def test_a_lost_run_with_options_that_are_none_names_no_schedule(options):
+    assert decoded(a_lost_value(PAYLOAD[:-1] + b',"o":' + options + b"}")).schedule_id is None
+
+
 def test_the_incarnation_of_a_stock_client_is_the_instant_of_its_enqueue():
     assert decoded(a_lost_value(PAYLOAD.replace(b'"i":"x9",', b""))).incarnation == "1795348700000"
 

@@ -145,7 +145,7 @@ async def test_what_no_notification_told_is_found(office, monkeypatch):
     async def deaf(self):
         return None
 
-    monkeypatch.setattr("jobsd.records.outbox.News.listen", deaf)
+    monkeypatch.setattr("jobsd.records.news.News.listen", deaf)
     async with office.pusher().running():
         await office.enqueue(1)
         await until(office.in_redis)

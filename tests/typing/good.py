@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, ParamSpec, TypeVar, assert_type
 
 from jobsd import (
+    BaseScheduledJob,
     Client,
     Context,
     Dependency,
@@ -19,6 +20,8 @@ from jobsd import (
     aggregate,
     around_enqueue,
     around_run,
+    cron,
+    db_context,
     dependency,
     enqueue,
     enqueue_many,
@@ -210,3 +213,26 @@ async def tests_are_typed(ctx: Context) -> None:
 
 async def service(ctx: Context) -> None:
     await ctx.enqueue(count, "text")
+
+
+@task(
+    "cache:warm", cron=[cron.daily_at(10, 30), cron(every="1h30m", name="often", overlap="queue", args={"full": True})]
+)
+async def warm(ctx: Context, *, full: bool = False) -> str | None:
+    return ctx.schedule if full and ctx.due_at else None
+
+
+nightly = cron("0 3 * * *", task=warm, name="nightly", holidays=lambda at: at.day == 25)
+assert_type(nightly, cron)
+
+
+class Attendance(BaseScheduledJob):
+    job_id = "attendance"
+    interval_seconds = 3600
+    max_retries = 3
+    missed = "all"
+
+    async def execute(self) -> dict[str, Any]:
+        async with db_context() as db:
+            await db.execute("SELECT 1")
+        return {"success": True}

@@ -7,7 +7,8 @@ functions.py       arq's functions as tasks
 endings.py         results in arq's form, kept as long as arq keeps them
 codec.py           payloads in arq's serializer, and in JSON
 aborts.py          Job.abort()
-cron.py            cron_jobs
+cron.py            cron_jobs, where the worker fires them
+schedules.py       cron_jobs as schedules, where a daemon's scheduler does
 health.py          the health check's line
 lines.py           what arq logs of a job
 addresses.py       RedisSettings as an address

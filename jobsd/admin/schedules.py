@@ -1,0 +1,329 @@
+"""Every question a person asks of schedules, and every order, in one place: commands, code and pages go through here.
+
+A write is decided on what was read, and written only if that still is so (Store.apply): it is tried again a few times.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING, Any, Protocol
+
+from jobsd.addresses import masked
+from jobsd.admin.past_runs import past_due, with_results
+from jobsd.admin.run_time_schedules import as_written, defined, due_of, once_at
+from jobsd.admin.schedule_views import DECLARED_IN, DueTimes, upcoming_of, view_of
+from jobsd.admin.triggering import accepted, fired_by_hand, outcome_of, seconds_of
+from jobsd.clock import now_ms, utc_from_ms
+from jobsd.errors import (
+    InvalidOptionError,
+    NotConfiguredError,
+    ScheduleBusyError,
+    ScheduleError,
+    ScheduleExistsError,
+    ScheduleNotFoundError,
+    ScheduleOwnedError,
+    UnreachableError,
+)
+from jobsd.expressions import parse
+from jobsd.schedule.options import is_schedule_name
+from jobsd.schedule.state import Change
+from jobsd.store.connection import AWAY, REFUSED, is_away
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
+    from datetime import datetime, timedelta
+
+    from jobsd.admin.schedule_views import PastDue, ScheduleView, Triggered
+    from jobsd.client import Client
+    from jobsd.definition import Task
+    from jobsd.schedule.state import Entry, Looked, Store
+    from jobsd.store.schedules import RedisSchedules
+
+_TRIES = 8
+_LONGEST_PAUSE_S = 0.05
+_MOST_TIMES = 1000
+_LONGEST_BY = 100
+_MOST_LINES = 1000
+_RESTARTS = 3
+_AT_ONCE = 100
+"""Schedules that are looked into before others have their turn in the event loop."""
+
+
+class Outcomes(Protocol):
+    """Tells job -> how it ended, of those that are known; jobs are ("<id> <incarnation>", queue)."""
+
+    async def __call__(self, jobs: Sequence[tuple[str, str]], /) -> dict[str, str]: ...
+
+
+class Schedules:
+    """``store`` keeps the schedules, ``redis`` knows of jobs; ``zone`` is that of run-time schedules which name none.
+
+    Every method raises UnreachableError where a server does not answer, and SchemaError where the ledger's schema is
+    an older one.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        client: Client,
+        redis: RedisSchedules,
+        outcomes: Outcomes,
+        *,
+        outbox: bool,
+        redis_url: str,
+        zone: str = "UTC",
+    ) -> None:
+        self._store = store
+        self._client = client
+        self._redis = redis
+        self._outcomes = outcomes
+        self._outbox = outbox
+        self._redis_url = redis_url
+        self._zone = zone
+
+    async def list(self) -> Sequence[ScheduleView]:
+        """Return how all schedules stand, by name."""
+        looked = await self._look(None)
+        return await self._views(looked, sorted(looked.entries))
+
+    async def get(self, name: str) -> ScheduleView:
+        """Return how it stands. Raises ScheduleNotFoundError."""
+        looked, _ = await self._entry(name)
+        return (await self._views(looked, [name]))[0]
+
+    async def next(self, name: str, count: int = 5) -> Sequence[datetime]:
+        """Return its next due times, UTC, as if it were neither paused nor disabled; less, where there are less.
+
+        What a holiday is, only its daemons know: those are not left out. Raises ScheduleNotFoundError.
+        """
+        looked, entry = await self._entry(name)
+        times = upcoming_of(entry.schedule, entry.state, looked.now, min(count, _MOST_TIMES))
+        return [utc_from_ms(at) for at in times]
+
+    async def history(self, name: str | None = None, limit: int = 20) -> Sequence[PastDue]:
+        """Return what came of due times, the latest first, of one schedule or of all; at most 1,000.
+
+        Without Postgres the last 50 of each are known. A schedule that was removed is remembered by the ledger. Raises
+        ScheduleNotFoundError.
+        """
+        if name is not None and not is_schedule_name(name):
+            await self._entry(name)
+        lines = await self._ask(self._store.history(name, max(1, min(limit, _MOST_LINES))))
+        if name is not None and not lines:
+            await self._entry(name)
+        if not self._outbox:
+            names = sorted({line.name for line in lines})
+            entries = (await self._look(names)).entries
+            queues = {name: entry.schedule.queue for name, entry in entries.items()}
+            lines = await self._ask(with_results(lines, queues, self._client))
+        return [past_due(line) for line in lines]
+
+    async def pause(self, name: str, *, by: str = "") -> bool:
+        """Let it fire no more until it is resumed, whatever is declared; False if it was paused already.
+
+        ``by`` is who says so. What is due meanwhile is passed over. Raises ScheduleNotFoundError, InvalidOptionError.
+        """
+        if not by.isprintable() or len(by) > _LONGEST_BY:
+            allowed = f"a text of at most {_LONGEST_BY} printable characters"
+            raise InvalidOptionError(option="by", given=by[:_LONGEST_BY], allowed=allowed)
+
+        def paused(entry: Entry, now: int) -> Change | None:
+            if entry.state.paused_at is not None:
+                return None
+            return _steered(entry, paused_at=now, paused_by=by)
+
+        return await self._change(name, paused) is not None
+
+    async def resume(self, name: str) -> bool:
+        """Let it fire again, from now on; False if it was not paused. Raises ScheduleNotFoundError."""
+
+        def resumed(entry: Entry, now: int) -> Change | None:
+            if entry.state.paused_at is None:
+                return None
+            return _steered(entry, paused_at=None, paused_by="", resumed_at=now)
+
+        return await self._change(name, resumed) is not None
+
+    async def trigger(self, name: str, *, wait: float | str | timedelta | None = "30s") -> Triggered:
+        """Run it now, also if it is paused or disabled; wait for the end, ``wait`` (seconds, or "30s") at the most.
+
+        Not counted among its runs. With ``wait=None`` it returns when the job is stored. Raises ScheduleNotFoundError;
+        ScheduleBusyError where its runs may not overlap and the last has not ended.
+        """
+        wait_s = seconds_of(wait)
+
+        async def triggered(entry: Entry, now: int) -> Change:
+            if entry.schedule.overlap != "allow" and await self._is_live(entry):
+                raise ScheduleBusyError(schedule=name, job_id=entry.state.last_job.partition(" ")[0])
+            return fired_by_hand(entry, now, outbox=self._outbox)
+
+        change = await self._change(name, triggered)
+        if change is None:  # it never is: `triggered` has a change, or raises
+            raise ScheduleError(name)
+        job = change.fired[0].job
+        if not wait_s:
+            return accepted(name, job, "")
+        return await outcome_of(name, job, self._client, self._store, wait_s=wait_s, outbox=self._outbox)
+
+    async def add(self, name: str | None = None, **options: Any) -> str:
+        """Keep a new schedule from now on, and return its name, by which it is steered and removed.
+
+        ``options`` are those of the settings: ``task``, one of ``at`` and ``every``, ``args``, ``zone``, ``missed`` …
+        Without a name it is given one. Raises ScheduleDefinitionError (all that is wrong), InvalidArgumentsError,
+        ScheduleExistsError, NotConfiguredError without Postgres.
+        """
+        schedule = defined(name, options, zone=self._zone)
+        if not await self._ask(self._store.put(schedule, replace=False)):
+            there = (await self._look([schedule.name])).entries.get(schedule.name)
+            declared_in = None if there is None else DECLARED_IN.get(there.schedule.source)
+            raise ScheduleExistsError(schedule=schedule.name, declared_in=declared_in)
+        return schedule.name
+
+    async def update(self, name: str, **changes: Any) -> None:
+        """Change options of a run-time schedule; the others stay. Where it has another time, it goes on from now.
+
+        Raises ScheduleNotFoundError, ScheduleOwnedError (settings or code declare it), and what ``add`` raises.
+        """
+        _, entry = await self._entry(name)
+        _own(entry)
+        options = as_written(entry.schedule)
+        if changes.get("every") is not None and "at" not in changes:
+            options["at"] = None
+        schedule = defined(name, {**options, **changes}, zone=entry.schedule.zone)
+        if not await self._ask(self._store.put(schedule, replace=True)):
+            _, entry = await self._entry(name)
+            _own(entry)
+
+    async def remove(self, name: str) -> bool:
+        """Let a run-time schedule be no more; jobs of it that wait or run stay. False if there is none of that name.
+
+        What no daemon declares any more may be removed, too. Raises ScheduleOwnedError; NotConfiguredError without
+        Postgres, where run-time schedules would be.
+        """
+        if not is_schedule_name(name):
+            return False
+        if await self._ask(self._store.remove(name)):
+            return True
+        entry = (await self._look([name])).entries.get(name)
+        if entry is not None:
+            _own(entry)
+        elif not self._outbox:
+            raise NotConfiguredError(what="Postgres", ways=_WAYS)
+        return False
+
+    async def once(
+        self,
+        task: str | Task[..., Any],
+        *,
+        at: datetime | None = None,
+        delay: str | timedelta | None = None,
+        name: str | None = None,
+        **options: Any,
+    ) -> str:
+        """Run ``task`` once, at an instant or after a time, to the second; return the entry's name, for ``remove``.
+
+        ``args`` and the other options are those of ``add``. Raises InvalidOptionError, and what ``add`` raises.
+        """
+        for _ in range(_RESTARTS):
+            due = due_of(at, delay, (await self._look([])).now)
+            added = await self.add(name, task=task, at=once_at(due), **options)
+            entry = (await self._look([added])).entries.get(added)
+            if entry is None or entry.state.cursor < due:
+                return added
+            await self._ask(self._store.remove(added))  # it was too late when it came: it would never be due
+        raise ScheduleError(f"the due time is over before the schedule is stored: {at or delay}")
+
+    async def every(self, task: str | Task[..., Any], interval: str | timedelta, **options: Any) -> str:
+        """Run ``task`` each time so long has passed, from now on; return the entry's name, for ``remove``.
+
+        Options, ``args`` and ``name`` among them, and errors are those of ``add``.
+        """
+        return await self.add(task=task, every=interval, **options)
+
+    async def _change(
+        self, name: str, decided: Callable[[Entry, int], Change | Awaitable[Change] | None]
+    ) -> Change | None:
+        """Write what is decided on the entry as it stands; None if nothing is."""
+        for _ in range(_TRIES):
+            looked, entry = await self._entry(name)
+            change = decided(entry, looked.now)
+            if change is not None and not isinstance(change, Change):
+                change = await change
+            if change is None or name in await self._ask(self._store.apply([change])):
+                return change
+            await asyncio.sleep(random.uniform(0, _LONGEST_PAUSE_S))
+        raise ScheduleError(f"schedule {name!r} was changed by others {_TRIES} times in a row; try again")
+
+    async def _views(self, looked: Looked, names: Sequence[str]) -> Sequence[ScheduleView]:
+        entries = [looked.entries[name] for name in names]
+        live = await self._live(entries)
+        ended = [entry.state for entry in entries if entry.state.last_job and entry.state.last_job not in live]
+        outcomes = await self._ask(self._outcomes([(state.last_job, state.last_queue) for state in ended]))
+        views: Any = []
+        for number, entry in enumerate(entries, 1):
+            job = entry.state.last_job
+            views.append(view_of(entry, looked.now, live=job in live, outcome=outcomes.get(job)))
+            if number % _AT_ONCE == 0:
+                await asyncio.sleep(0)
+        return views
+
+    async def _is_live(self, entry: Entry) -> bool:
+        return bool(await self._live([entry]))
+
+    async def _live(self, entries: Sequence[Entry]) -> set[str]:
+        """Return which of their last jobs have not ended. The ledger hears of an end later than Redis knows it."""
+        jobs = {entry.state.last_job for entry in entries if entry.state.last_job and entry.last_is_live}
+        if not self._outbox:
+            return jobs
+        try:
+            return await self._ask(self._redis.live(jobs, outbox=True))
+        except UnreachableError:
+            return jobs
+
+    async def _entry(self, name: str) -> tuple[Looked, Entry]:
+        looked = await self._look([name] if is_schedule_name(name) else [])  # no server is asked for just any text
+        if name in looked.entries:
+            return looked, looked.entries[name]
+        raise ScheduleNotFoundError(schedule=name, known=sorted((await self._look(None)).entries))
+
+    async def _look(self, names: Sequence[str] | None) -> Looked:
+        return await self._ask(self._store.look(names))
+
+    async def _ask(self, call: Coroutine[Any, Any, Any]) -> Any:
+        try:
+            return await call
+        except (*AWAY, REFUSED) as error:
+            if not is_away(error):
+                raise
+            cause = str(error) or repr(error)
+            raise UnreachableError(server="Redis", url=masked(self._redis_url), cause=cause) from error
+
+
+def _steered(entry: Entry, **state: Any) -> Change:
+    return Change(entry.schedule.name, entry.version, entry.state._replace(**state), tell=True)
+
+
+def _own(entry: Entry) -> None:
+    """See that the entry is of run time. Raises ScheduleOwnedError."""
+    schedule = entry.schedule
+    if schedule.source != "runtime":
+        raise ScheduleOwnedError(schedule=schedule.name, declared_in=DECLARED_IN[schedule.source])
+
+
+_WAYS = "run-time schedules are kept there; set JOBSD_DATABASE_URL"
+
+
+def check(text: str, *, zone: str = "UTC", seconds: bool = False, count: int = 5) -> DueTimes:
+    """Return what an expression says, and its next due times; needs no server. Intervals are counted from now.
+
+    Raises ExpressionError, which says what is wrong, where, and what was probably meant.
+    """
+    now = now_ms()
+    expression = parse(text, zone=zone, seconds=seconds, anchor_ms=now)
+    found: list[datetime] = []
+    due = expression.next(now)
+    while due is not None and len(found) < min(count, _MOST_TIMES):
+        found.append(utc_from_ms(due))
+        due = expression.next(due)
+    return DueTimes(words=expression.words, next_at=tuple(found))

@@ -1,0 +1,17 @@
+-- schedules_history: what came of due times, the latest first, each with the latest attempt of its job, and the start of the first.
+--
+-- $1  name   text     null for all schedules
+-- $2  most   integer
+SELECT r.schedule AS name, r.due_at, r.state, r.reason, r.due_times, r.job_id, r.manual, r.decided_at,
+    x.started_at, x.finished_at, x.outcome, x.attempts, x.message
+FROM (
+    SELECT * FROM jobsd.schedule_runs WHERE $1::text IS NULL OR schedule = $1::text
+    ORDER BY due_at DESC, schedule LIMIT $2::integer
+) AS r
+LEFT JOIN LATERAL (
+    SELECT min(e.started_at) OVER () AS started_at, e.finished_at, e.outcome, e.message, e.attempt AS attempts
+    FROM jobsd.executions AS e
+    WHERE e.job_id = r.job_id AND e.incarnation = r.incarnation
+    ORDER BY e.attempt DESC, e.started_at DESC LIMIT 1
+) AS x ON true
+ORDER BY r.due_at DESC, r.schedule

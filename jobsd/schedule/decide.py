@@ -1,0 +1,141 @@
+"""Decides what becomes of a schedule's due times. Pure: the same facts lead to the same decision on every daemon.
+
+A due time that is not a minute old is *late*: it becomes a job as if it were on time, whatever the policies say of
+missed ones. What is older was *missed*.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from jobsd.schedule.state import Passed, State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from jobsd.expressions import Expression
+    from jobsd.schedule.definition import Schedule
+
+LATE_MS = 60_000
+"""How late a due time may be before the policy for missed ones holds."""
+LOOK_AGAIN_MS = 500
+"""After what time it is asked again whether a run has ended that others wait for."""
+MOST_WAITING = 1000
+MOST_COUNTED = 1000
+"""Passed-over due times beyond these are not counted one by one."""
+MISSED, PAUSED, OVERLAP, HOLIDAY, FULL = "missed", "paused", "overlap", "holiday", "queue full"
+
+
+class Decision(NamedTuple):
+    """``fires`` become jobs now, ``waits`` when the run before has ended. ``next``: when to decide again; None: never.
+
+    ``state`` is that of the schedule if all of it is written; the caller adds the last job.
+    """
+
+    state: State
+    fires: tuple[int, ...] = ()
+    passed: tuple[Passed, ...] = ()
+    waits: tuple[int, ...] = ()
+    next: int | None = None
+
+
+def decide(
+    schedule: Schedule,
+    expression: Expression,
+    state: State,
+    now: int,
+    *,
+    live: bool,
+    is_holiday: Callable[[int], bool] | None = None,
+) -> Decision:
+    """Decide about all due times up to ``now``. ``live``: the schedule's last job has not ended."""
+    if not schedule.enabled or state.paused_at is not None:
+        return Decision(state)
+    after = state.cursor if schedule.start_ms is None else max(state.cursor, schedule.start_ms - 1)
+    until = now if schedule.end_ms is None else min(now, schedule.end_ms - 1)
+    passed: list[Passed] = []
+    if state.resumed_at is not None:
+        paused = min(state.resumed_at, until)
+        passed += _passed(expression, after, paused, PAUSED)
+        after = max(after, paused)
+    late = expression.between(max(after, now - LATE_MS), until, MOST_WAITING)
+    due = _missed(schedule, expression, after, min(until, now - LATE_MS), passed, now=now, late=bool(late)) + late
+    if is_holiday is not None:
+        for one in [one for one in due if is_holiday(one)]:
+            due.remove(one)
+            passed.append(Passed(one, one, 1, HOLIDAY))
+    if schedule.max_runs is not None:
+        del due[max(0, schedule.max_runs - state.runs - len(state.waiting)) :]
+    fires, waiting = _in_turn(schedule, state, due, passed, live=live)
+    state = state._replace(
+        cursor=max(state.cursor, until), runs=state.runs + len(fires), waiting=waiting, resumed_at=None
+    )
+    waits = tuple(one for one in waiting if one in due)
+    return Decision(state, fires, tuple(passed), waits, _next(schedule, expression, state, now))
+
+
+def next_due(schedule: Schedule, expression: Expression, state: State, after: int) -> int | None:
+    """Return the first due time after ``after`` that may become a job; None: there is none, or not as things stand."""
+    if not schedule.enabled or state.paused_at is not None:
+        return None
+    if schedule.max_runs is not None and state.runs + len(state.waiting) >= schedule.max_runs:
+        return None
+    if schedule.start_ms is not None:
+        after = max(after, schedule.start_ms - 1)
+    found = expression.next(after)
+    return None if found is None or (schedule.end_ms is not None and found >= schedule.end_ms) else found
+
+
+def _next(schedule: Schedule, expression: Expression, state: State, now: int) -> int | None:
+    due = next_due(schedule, expression, state, max(now, state.cursor))
+    if not state.waiting:
+        return due
+    return now + LOOK_AGAIN_MS if due is None else min(due, now + LOOK_AGAIN_MS)
+
+
+def _missed(
+    schedule: Schedule, expression: Expression, after: int, until: int, passed: list[Passed], *, now: int, late: bool
+) -> list[int]:
+    """Return the missed due times in (after, until] that are caught up; note the others.
+
+    Where there is a ``late`` one, that is the once for which the missed ones are made up.
+    """
+    if until <= after:
+        return []
+    chosen: list[int] = []
+    limit = {"skip": 0, "once": 0 if late else 1, "all": schedule.missed_limit}[schedule.missed]
+    if limit:
+        chosen = expression.between(max(after, now - schedule.missed_window_ms), until, limit, latest=True)
+    passed += _passed(expression, after, chosen[0] - 1 if chosen else until, MISSED)
+    return chosen
+
+
+def _passed(expression: Expression, after: int, until: int, reason: str) -> list[Passed]:
+    if until <= after:
+        return []
+    found = expression.between(after, until, MOST_COUNTED)
+    if not found:
+        return []
+    last = found[-1] if len(found) < MOST_COUNTED else expression.previous(until + 1) or found[-1]
+    return [Passed(found[0], last, len(found), reason)]
+
+
+def _in_turn(
+    schedule: Schedule, state: State, due: Sequence[int], passed: list[Passed], *, live: bool
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return which fire now and which wait. Where runs may not overlap, one fires at the most.
+
+    What is due together was kept waiting by us, not by a run: it is run one by one.
+    """
+    if schedule.overlap == "allow":
+        return (*state.waiting, *due), ()
+    waiting = list(state.waiting)
+    if schedule.overlap == "queue" or not (live or waiting):
+        room = MOST_WAITING - len(waiting)
+        waiting += due[:room]
+        passed += [Passed(one, one, 1, FULL) for one in due[room:]]
+    elif due:
+        passed.append(Passed(due[0], due[-1], len(due), OVERLAP))
+    if live or not waiting:
+        return (), tuple(waiting)
+    return (waiting[0],), tuple(waiting[1:])

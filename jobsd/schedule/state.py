@@ -1,0 +1,172 @@
+"""How far a schedule has come, and what a store keeps of it. The same JSON in Redis and in Postgres."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from jobsd.schedule.definition import Schedule
+    from jobsd.store.jobs import NewJob
+
+
+class State(NamedTuple):
+    """What is known of a schedule's past. Instants are epoch ms of the store's server."""
+
+    cursor: int
+    """All due times up to here are decided."""
+    anchor: int
+    """When it was first declared: intervals are counted from here."""
+    runs: int = 0
+    """Due times that became a job; what is triggered by hand is not counted."""
+    waiting: tuple[int, ...] = ()
+    """Due times that wait for the run before to end, the earliest first."""
+    last_job: str = ""
+    """The job of the latest run, as "<id> <incarnation>", and the queue it is in."""
+    last_queue: str = ""
+    last_due: int | None = None
+    paused_at: int | None = None
+    paused_by: str = ""
+    resumed_at: int | None = None
+    """Up to here it was paused: what was due meanwhile is passed over."""
+
+    def to_wire(self) -> dict[str, Any]:
+        defaults = State._field_defaults
+        return {
+            name: list(self.waiting) if name == "waiting" else value
+            for name, value in self._asdict().items()
+            if name not in defaults or value != defaults[name]
+        }
+
+    @classmethod
+    def from_wire(cls, wire: Mapping[str, Any]) -> Self:
+        known = {name: value for name, value in wire.items() if name in cls._fields}
+        known["waiting"] = tuple(known.get("waiting", ()))
+        return cls(**known)
+
+
+class Entry(NamedTuple):
+    """A schedule as a store keeps it. ``version`` rises with each change of any of it."""
+
+    schedule: Schedule
+    state: State
+    version: int
+    declared_by: str = ""
+    """The fingerprint of the declaration it is part of; '' for run-time entries."""
+    declared: bool = True
+    """Whether a daemon that declares it so is alive, or it is of run time."""
+    last_is_live: bool = False
+    """Whether the job of ``last_job`` has not ended, as far as the store knows.
+
+    Of one that came through the outbox Redis may know better (RedisSchedules.live).
+    """
+
+
+class Fired(NamedTuple):
+    """A due time that becomes a job. ``manual``: somebody asked for it."""
+
+    due: int
+    job: NewJob
+    manual: bool = False
+
+
+class Passed(NamedTuple):
+    """Due times, ``first`` to ``last``, that became none, and why: one of REASONS, with words perhaps."""
+
+    first: int
+    last: int
+    due_times: int
+    reason: str
+
+
+class Change(NamedTuple):
+    """What is to become of an entry if it is still in ``version``."""
+
+    name: str
+    version: int
+    state: State
+    fired: Sequence[Fired] = ()
+    passed: Sequence[Passed] = ()
+    waits: Sequence[int] = ()
+    """Due times that are noted as waiting."""
+    carried: Sequence[Past] = ()
+    """What became of due times in Redis, while Postgres was away."""
+    tell: bool = False
+    """Whether all daemons are to look at it again soon: it was paused, or the like."""
+
+
+class Looked(NamedTuple):
+    now: int
+    """The server's time, epoch ms."""
+    entries: dict[str, Entry]
+
+
+class Beat(NamedTuple):
+    now: int
+    """The server's time, epoch ms."""
+    mark: str
+    """Another text after entries were added, removed, declared otherwise, paused or resumed, and after the last daemon
+    of a declaration has gone, or the first has come.
+    """
+
+
+class Past(NamedTuple):
+    """A line of a schedule's history: a due time and what came of it. Instants are epoch ms."""
+
+    name: str
+    due: int
+    state: str
+    """``fired``, ``passed`` or ``waiting``."""
+    reason: str
+    due_times: int
+    job_id: str
+    manual: bool
+    decided_at: int
+    started_at: int | None = None
+    """Of its first attempt."""
+    finished_at: int | None = None
+    outcome: str | None = None
+    """Of its latest attempt, as the ledger has it; None: none is recorded yet."""
+    attempts: int = 0
+    message: str | None = None
+    last: int | None = None
+    """The latest of ``due_times``, as far as the store tells."""
+
+
+class Store(Protocol):
+    """Where schedules are kept, and judged: Postgres where there is one, else Redis.
+
+    Every method raises what its server raises: UnreachableError (Postgres), errors of redis.
+    """
+
+    async def declare(self, schedules: Sequence[Schedule], fingerprint: str, *, at_start: bool) -> None:
+        """Write them down, with the daemon's sign of life. At a start the daemon's word counts; later only where no
+        daemon is alive that declares something else. A run-time entry of the same name becomes the daemon's.
+
+        What has another time than before, or was disabled, goes on from now.
+        """
+        ...
+
+    async def look(self, names: Sequence[str] | None = None) -> Looked:
+        """Return the entries of these names, or all."""
+        ...
+
+    async def apply(self, changes: Sequence[Change]) -> set[str]:
+        """Write each change whose entry is in its version still, with its jobs, and return the names of those."""
+        ...
+
+    async def beat(self, fingerprint: str) -> Beat:
+        """Say that a daemon of this declaration is alive, and hear whether there is news."""
+        ...
+
+    async def put(self, schedule: Schedule, *, replace: bool) -> bool:
+        """Write a run-time entry; False: the name is taken (or, with ``replace``, no run-time entry has it).
+
+        Its past is kept where it is replaced. Raises NotConfiguredError where there is no Postgres.
+        """
+        ...
+
+    async def remove(self, name: str) -> bool: ...
+
+    async def history(self, name: str | None, limit: int) -> list[Past]: ...

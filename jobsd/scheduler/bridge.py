@@ -1,0 +1,68 @@
+"""Schedules go on while Postgres, their judge, is away: in Redis, from where this daemon saw them last.
+
+A due time's job has one id and one incarnation whoever makes it, and Redis knows those that came through the outbox. So
+what was fired in Postgres a moment before is not fired again. What was decided meanwhile is carried to Postgres before
+anything more is fired there.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from jobsd.events import Event
+from jobsd.logger import log
+from jobsd.schedule.state import Change
+from jobsd.store.spare_schedules import Spare, past_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from jobsd.schedule.state import Past, State, Store
+    from jobsd.scheduler.plans import Plan
+    from jobsd.store.spare_schedules import SpareSchedules
+
+
+class Bridge:
+    def __init__(self, spares: SpareSchedules) -> None:
+        self.spares = spares
+
+    async def stand(self, plans: Mapping[str, Plan]) -> tuple[int, dict[str, Spare]]:
+        """Return Redis' time, epoch ms, and how far each has come, here or where it was planned."""
+        now, spares = await self.spares.look(list(plans))
+        return now, {name: _further(spares.get(name), plan.state) for name, plan in plans.items()}
+
+    async def carry(self, store: Store) -> bool:
+        """Carry to ``store`` what was decided meanwhile; say whether there was anything."""
+        if not await self.spares.any():
+            return False
+        _, spares = await self.spares.look()
+        lines = await self.spares.lines()
+        past: dict[str, list[Past]] = defaultdict(list)
+        for line in map(past_of, lines):
+            past[line.name].append(line)
+        looked = await store.look(list(spares))
+        changes = [
+            Change(name, entry.version, _joined(entry.state, spares[name].state), carried=past[name])
+            for name, entry in looked.entries.items()
+        ]
+        applied = await store.apply(changes)
+        done = {name: spare for name, spare in spares.items() if name in applied or name not in looked.entries}
+        await self.spares.forget(done, [line for line in lines if past_of(line).name in done])
+        log.info(Event.SCHEDULES_CARRIED, schedules=len(applied), due_times=sum(len(past[name]) for name in applied))
+        return True
+
+
+def _further(spare: Spare | None, planned: State) -> Spare:
+    if spare is None:
+        return Spare(0, planned)
+    return spare if spare.state.cursor >= planned.cursor else Spare(spare.version, planned)
+
+
+def _joined(kept: State, meanwhile: State) -> State:
+    """Return how far it has come. A pause that was said in between counts."""
+    if meanwhile.cursor <= kept.cursor:
+        return kept
+    return meanwhile._replace(
+        anchor=kept.anchor, paused_at=kept.paused_at, paused_by=kept.paused_by, resumed_at=kept.resumed_at
+    )

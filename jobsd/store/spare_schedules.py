@@ -1,0 +1,80 @@
+"""How far schedules come while Postgres, which keeps them, is away, and what becomes of their due times meanwhile.
+
+It starts from what a daemon had seen last, and is carried to Postgres when that is back. The jobs have the ids and
+incarnations that they would have had, so none is stored twice, whatever had come through the outbox before.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pydantic_core import from_json
+
+from jobsd.schedule.state import Past, State
+from jobsd.store.keys import DEFAULT_SHARD, shard_key
+from jobsd.store.schedules import fire
+from jobsd.store.scripts import Scripts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from redis.asyncio import Redis
+
+    from jobsd.schedule.state import Change
+
+
+MOST_LINES = 2000
+
+
+class Spare(NamedTuple):
+    version: int
+    state: State
+
+
+class SpareSchedules:
+    """The spares in one shard."""
+
+    def __init__(self, redis: Redis, *, shard: str = DEFAULT_SHARD) -> None:
+        self._redis: Any = redis
+        self._shard = shard
+        self._entries = f"{shard_key(shard)}:spare"
+        self._lines = f"{shard_key(shard)}:spared"
+        self._scripts = Scripts(redis)
+
+    async def look(self, names: Sequence[str] | None = None) -> tuple[int, dict[str, Spare]]:
+        """Return the server's time, epoch ms, and the spares of these names, or all."""
+        pipe = self._redis.pipeline(transaction=False)
+        pipe.time()
+        pipe.hgetall(self._entries) if names is None else pipe.hmget(self._entries, *names)
+        (seconds, micros), found = await pipe.execute()
+        pairs = found.items() if names is None else zip((name.encode() for name in names), found, strict=True)
+        spares = {name.decode(): _spare(text) for name, text in pairs if text is not None}
+        return int(seconds) * 1000 + int(micros) // 1000, spares
+
+    async def apply(self, changes: Sequence[Change]) -> set[str]:
+        """Write each change whose spare is in its version (0: there is none), with its jobs; return those names."""
+        return await fire(self._scripts, self._shard, self._entries, changes, outbox=True)
+
+    async def any(self) -> bool:
+        return bool(await self._redis.exists(self._entries))
+
+    async def lines(self) -> list[bytes]:
+        """Return what became of due times meanwhile, the earliest first; ``past_of`` reads them."""
+        lines = await self._redis.lrange(self._lines, -MOST_LINES, -1)
+        return lines[::-1]
+
+    async def forget(self, spares: Mapping[str, Spare], lines: Sequence[bytes]) -> None:
+        """Forget what has been carried over. A spare that has come further since stays."""
+        args: list[Any] = [len(spares)]
+        for name, spare in spares.items():
+            args += name, spare.version
+        await self._scripts.call("forget_spares", [self._entries, self._lines], [*args, *lines])
+
+
+def past_of(line: bytes) -> Past:
+    return Past(**from_json(line))
+
+
+def _spare(text: bytes) -> Spare:
+    version, *_, state = text.decode().split("\n", 5)
+    return Spare(int(version), State.from_wire(from_json(state)))

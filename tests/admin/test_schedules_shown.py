@@ -1,0 +1,114 @@
+"""How a schedule stands, in one word and a sentence: pure, so each case is an entry and an instant."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from jobsd.admin.schedule_views import upcoming_of, view_of
+from jobsd.admin.schedules import check
+from jobsd.expressions import ExpressionError
+from jobsd.schedule.definition import Schedule
+from jobsd.schedule.state import Entry, State
+
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+NOW = int(NOON.timestamp() * 1000)
+HOUR = 3_600_000
+JOB = "cron:hourly:2026-11-23T11:00:00Z abcdefghijkl"
+
+
+def an_entry(state: dict[str, Any] | None = None, *, declared: bool = True, **options: Any) -> Entry:
+    schedule = Schedule(**{"name": "hourly", "task": "tidy", "at": "30 * * * *", "zone": "Asia/Jakarta", **options})
+    return Entry(schedule, State(**{"cursor": NOW - 1, "anchor": NOW, **(state or {})}), 1, declared=declared)
+
+
+def seen(entry: Entry, *, live: bool = False) -> tuple[str, str]:
+    view = view_of(entry, NOW, live=live, outcome=None)
+    return view.state, view.why
+
+
+def test_what_only_waits_for_its_next_due_time_has_nothing_to_say():
+    view = view_of(an_entry(source="config"), NOW, live=False, outcome=None)
+    assert (view.state, view.why, view.last) == ("active", "", None)
+    assert view.words == "at minute 30 of every hour, Asia/Jakarta"
+    assert (view.previous_at, view.next_at) == (NOON.replace(hour=11, minute=30), NOON.replace(minute=30))
+
+
+@pytest.mark.parametrize(
+    ("state", "options", "told"),
+    [
+        ({"paused_at": NOW, "paused_by": "ana"}, {}, "paused: it is paused by ana since 2026-11-23 19:00:00+07:00"),
+        ({"paused_at": NOW}, {"enabled": False}, "paused: it is paused since 2026-11-23 19:00:00+07:00"),
+        ({}, {"enabled": False, "source": "config"}, "disabled: it is disabled in the settings"),
+        ({}, {"enabled": False, "source": "runtime"}, "disabled: it is disabled in its definition"),
+        ({"runs": 1}, {"max_runs": 1}, "ended: it has had its 1 run"),
+        ({"runs": 1200}, {"max_runs": 1200}, "ended: it has had its 1,200 runs"),
+        ({}, {"end_ms": NOW}, "ended: its end was at 2026-11-23 19:00:00+07:00"),
+        (
+            {},
+            {"end_ms": NOW + HOUR // 2},
+            "ended: nothing is due any more before its end at 2026-11-23 19:30:00+07:00",
+        ),
+        ({}, {"at": "@once 2026-11-23T11:00:00Z"}, "ended: nothing is due any more"),
+        (
+            {"cursor": NOW - HOUR},
+            {},
+            "active: it is due since 2026-11-23 18:30:00+07:00, and no daemon has taken that up",
+        ),
+        ({}, {"start_ms": NOW + HOUR}, "active: it begins at 2026-11-23 20:00:00+07:00"),
+        (
+            {"waiting": (NOW - HOUR,)},
+            {},
+            "active: the due time 2026-11-23 18:00:00+07:00 waits for a daemon to take it up",
+        ),
+    ],
+    ids=str,
+)
+def test_what_stands_in_its_way_is_said_in_a_sentence(state, options, told):
+    assert ": ".join(seen(an_entry(state, **options))) == told
+
+
+def test_what_no_daemon_declares_says_so():
+    told = "undeclared", "no daemon is alive that declares it so in code"
+    assert seen(an_entry(declared=False, source="code")) == told
+
+
+def test_a_run_that_has_not_ended_holds_up_the_next_by_its_policy():
+    job = {"last_job": JOB, "last_queue": "default", "last_due": NOW - HOUR}
+    id_ = JOB.partition(" ")[0]
+    assert seen(an_entry(job), live=True)[1] == f"job {id_} has not ended; due times meanwhile are passed over"
+    queued = an_entry(job, overlap="queue")
+    assert seen(queued, live=True)[1] == f"job {id_} has not ended; due times meanwhile wait for it"
+    assert seen(an_entry(job, overlap="allow"), live=True)[1] == ""
+    assert seen(an_entry(job), live=False)[1] == ""
+    waiting = an_entry(job | {"waiting": (1, 2)}, overlap="queue")
+    assert seen(waiting, live=True)[1] == f"2 due times wait for job {id_} to end"
+
+
+def test_an_entry_that_this_version_cannot_read_is_shown_all_the_same():
+    view = view_of(an_entry(at="0 99 * * *"), NOW, live=False, outcome=None)
+    assert (view.state, view.words, view.next_at) == ("unreadable", "", None)
+    assert view.why.startswith("schedule '0 99 * * *', characters 3 to 4: hour '99'")
+
+
+def test_the_next_due_times_end_with_the_schedule_whether_it_is_paused_or_not():
+    def times(state: dict[str, Any], **options: Any) -> list[int]:
+        entry = an_entry(state, at="0 * * * *", **options)
+        return [(at - NOW) // HOUR for at in upcoming_of(entry.schedule, entry.state, NOW, 3)]
+
+    assert times({}) == [1, 2, 3]
+    assert times({"paused_at": NOW}, enabled=False) == [1, 2, 3]
+    assert times({"runs": 2}, max_runs=4) == [1, 2]
+    assert times({}, start_ms=NOW + 5 * HOUR, end_ms=NOW + 7 * HOUR) == [5, 6]
+    assert times({"cursor": NOW + HOUR}) == [2, 3, 4]
+
+
+def test_an_expression_is_read_without_a_server():
+    found = check("0 23 L * *", zone="Asia/Jakarta", count=2)
+    assert found.words == "at 23:00 on the last day of the month, Asia/Jakarta"
+    assert [at.hour for at in found.next_at] == [16, 16]
+    assert check("@once 2001-01-01T00:00:00Z").next_at == ()
+    with pytest.raises(ExpressionError, match="hour '24' is over 23"):
+        check("0 24 * * *")

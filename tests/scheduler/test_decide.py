@@ -1,0 +1,156 @@
+"""What becomes of due times, decided without a clock: hours are counted from 08:30 of a day, the schedule is hourly."""
+
+from __future__ import annotations
+
+import pytest
+
+from jobsd.expressions import parse
+from jobsd.schedule.decide import MOST_COUNTED, MOST_WAITING, decide, next_due
+from jobsd.schedule.state import Passed, State
+from tests.scheduler.conftest import HOUR_MS, a_schedule
+
+MINUTE_MS = 60_000
+NINE = 1_800_003_600_000  # 2027-01-15 09:00 UTC
+HALF_PAST_EIGHT = NINE - HOUR_MS // 2
+
+
+def decided(now, state=None, *, at="@hourly", live=False, is_holiday=None, **options):
+    schedule = a_schedule(at, **options)
+    begun = State(HALF_PAST_EIGHT, HALF_PAST_EIGHT)
+    expression = schedule.expression(begun.anchor)
+    return decide(schedule, expression, state or begun, now, live=live, is_holiday=is_holiday)
+
+
+def hours(*numbers):
+    return tuple(NINE + (number - 9) * HOUR_MS for number in numbers)
+
+
+def test_a_due_time_fires_when_it_has_come_and_not_before():
+    assert decided(NINE - 1).fires == ()
+    assert decided(NINE).fires == hours(9)
+
+
+def test_what_was_decided_is_not_decided_again():
+    first = decided(NINE)
+    assert decided(NINE + 5, first.state).fires == ()
+    assert decided(NINE + 5, first.state).next == NINE + HOUR_MS
+
+
+@pytest.mark.parametrize(
+    ("missed", "fires", "passed"),
+    [
+        ("skip", (), (Passed(*hours(9, 11), 3, "missed"),)),
+        ("once", hours(11), (Passed(*hours(9, 10), 2, "missed"),)),
+        ("all", hours(9, 10, 11), ()),
+    ],
+)
+def test_after_three_hours_a_policy_says_what_is_made_up_for(missed, fires, passed):
+    found = decided(NINE + 2 * HOUR_MS + 30 * MINUTE_MS, missed=missed, overlap="allow")
+    assert (found.fires, found.passed) == (fires, passed)
+    assert found.state.runs == len(fires)
+
+
+@pytest.mark.parametrize("missed", ["skip", "once", "all"])
+def test_what_is_less_than_a_minute_late_fires_whatever_the_policy(missed):
+    assert decided(NINE + MINUTE_MS - 1, missed=missed).fires == hours(9)
+    assert decided(NINE + MINUTE_MS, missed="skip").fires == ()
+
+
+def test_a_late_due_time_is_the_one_that_makes_up_for_those_before():
+    found = decided(NINE + 2 * HOUR_MS + 5000, missed="once")
+    assert found.fires == hours(11)
+    assert found.passed == (Passed(*hours(9, 10), 2, "missed"),)
+
+
+def test_what_is_older_than_the_window_is_not_made_up_for():
+    found = decided(NINE + 5 * HOUR_MS + 30 * MINUTE_MS, missed="all", missed_window_ms=2 * HOUR_MS, overlap="allow")
+    assert found.fires == hours(13, 14)
+    assert found.passed == (Passed(*hours(9, 12), 4, "missed"),)
+
+
+def test_no_more_is_made_up_for_than_the_limit_and_that_is_the_latest():
+    found = decided(NINE + 5 * HOUR_MS + 30 * MINUTE_MS, missed="all", missed_limit=2, overlap="allow")
+    assert found.fires == hours(13, 14)
+    assert found.passed == (Passed(*hours(9, 12), 4, "missed"),)
+
+
+def test_of_a_long_absence_not_each_second_is_counted():
+    found = decided(NINE + 24 * HOUR_MS, at="@every 1s", missed="skip")
+    [passed] = found.passed
+    assert passed.due_times == MOST_COUNTED
+    assert (passed.first, passed.last) == (HALF_PAST_EIGHT + 1000, NINE + 24 * HOUR_MS - MINUTE_MS)
+    assert len(found.fires) + len(found.waits) == 60
+
+
+@pytest.mark.parametrize("overlap", ["skip", "queue"])
+def test_what_is_made_up_for_runs_one_by_one_where_runs_may_not_overlap(overlap):
+    found = decided(NINE + 2 * HOUR_MS + 30 * MINUTE_MS, missed="all", overlap=overlap)
+    assert (found.fires, found.waits) == (hours(9), hours(10, 11))
+    assert found.state.waiting == hours(10, 11)
+    later = decided(NINE + 2 * HOUR_MS + 31 * MINUTE_MS, found.state, live=True, overlap=overlap)
+    assert (later.fires, later.state.waiting) == ((), hours(10, 11))
+    last = decided(NINE + 2 * HOUR_MS + 32 * MINUTE_MS, found.state, overlap=overlap)
+    assert (last.fires, last.waits, last.state.waiting) == (hours(10), (), hours(11))
+
+
+def test_a_due_time_at_which_the_run_before_goes_on_is_passed_over():
+    assert decided(NINE, live=True).passed == (Passed(*hours(9, 9), 1, "overlap"),)
+    assert decided(NINE, live=True, overlap="allow").fires == hours(9)
+    queued = decided(NINE, live=True, overlap="queue")
+    assert (queued.fires, queued.waits) == ((), hours(9))
+
+
+def test_while_others_wait_a_new_due_time_is_passed_over_or_waits_behind_them():
+    state = State(HALF_PAST_EIGHT, HALF_PAST_EIGHT, waiting=hours(8))
+    assert decided(NINE, state).fires == hours(8)
+    assert decided(NINE, state).passed == (Passed(*hours(9, 9), 1, "overlap"),)
+    assert decided(NINE, state, overlap="queue").state.waiting == hours(9)
+
+
+def test_a_queue_has_an_end():
+    state = State(HALF_PAST_EIGHT, HALF_PAST_EIGHT, waiting=tuple(range(MOST_WAITING)))
+    found = decided(NINE, state, live=True, overlap="queue")
+    assert found.passed == (Passed(*hours(9, 9), 1, "queue full"),)
+    assert len(found.state.waiting) == MOST_WAITING
+
+
+def test_while_it_is_paused_or_disabled_nothing_is_decided():
+    paused = State(HALF_PAST_EIGHT, HALF_PAST_EIGHT, paused_at=NINE - 1)
+    assert decided(NINE, paused) == (paused, (), (), (), None)
+    assert decided(NINE, enabled=False).fires == ()
+
+
+def test_what_was_due_while_it_was_paused_is_passed_over_whatever_is_made_up_for():
+    resumed = State(HALF_PAST_EIGHT, HALF_PAST_EIGHT, resumed_at=NINE + HOUR_MS + 1)
+    found = decided(NINE + 2 * HOUR_MS, resumed, missed="all", overlap="allow")
+    assert found.passed == (Passed(*hours(9, 10), 2, "paused"),)
+    assert found.fires == hours(11)
+    assert found.state.resumed_at is None
+
+
+def test_due_times_lie_between_start_and_end():
+    ten, eleven = hours(10, 11)
+    options = {"start_ms": ten, "end_ms": eleven, "missed": "all", "overlap": "allow"}
+    assert decided(NINE + 5 * HOUR_MS, **options).fires == hours(10)
+    assert decided(NINE + 5 * HOUR_MS, **options).next is None
+    assert decided(NINE, **options).next == ten
+
+
+def test_it_ends_after_so_many_runs():
+    found = decided(NINE + 3 * HOUR_MS, missed="all", overlap="allow", max_runs=2)
+    assert found.fires == hours(9, 10)
+    assert found.next is None
+    waiting = decided(NINE + 3 * HOUR_MS, missed="all", max_runs=2)
+    assert (waiting.fires, waiting.waits) == (hours(9), hours(10))
+
+
+def test_on_a_holiday_nothing_runs_and_that_is_said():
+    found = decided(NINE, is_holiday=lambda due: due == NINE)
+    assert (found.fires, found.passed) == ((), (Passed(NINE, NINE, 1, "holiday"),))
+
+
+def test_the_next_due_time_is_none_where_it_is_not_to_run():
+    schedule, state = a_schedule("@hourly"), State(HALF_PAST_EIGHT, HALF_PAST_EIGHT)
+    expression = parse("@hourly")
+    assert next_due(schedule, expression, state, NINE - 1) == NINE
+    assert next_due(schedule, expression, state._replace(paused_at=1), NINE) is None

@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev fmt lint types layers check test mutants chaos bench bench-quick bench-long bench-limits bench-hog bench-docs flame clean
+.PHONY: help setup demo dev fmt lint types layers check test mutants expressions chaos bench bench-quick bench-long bench-limits bench-hog bench-docs flame clean
 
 help:  ## print this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ test: setup  ## the test suite, on a real Valkey and a real Postgres
 
 mutants: setup  ## every fault that the model-based test is to see, also those that it seldom meets
 	@JOBSD_MODEL_MUTANTS=all $(BIN)/pytest tests/model/test_mutants.py
+
+expressions: setup  ## when schedules are due, around every change of every zone's clock, in twenty minutes
+	@JOBSD_EXPRESSIONS=all $(BIN)/pytest -n 2 -s tests/expressions/test_against_a_scanner.py
 
 chaos: setup  ## the long runs with faults, in half an hour
 	@$(BIN)/python -m tests.chaos

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 
 from jobsd.events import Event
 from jobsd.logger import log
+from jobsd.schedule.decide import MOST_COUNTED
 from jobsd.schedule.state import Change
 from jobsd.store.spare_schedules import Spare, past_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from jobsd.schedule.state import Past, State, Store
+    from jobsd.schedule.state import Entry, Past, State, Store
     from jobsd.scheduler.plans import Plan
     from jobsd.store.spare_schedules import SpareSchedules
 
@@ -43,7 +44,7 @@ class Bridge:
             past[line.name].append(line)
         looked = await store.look(list(spares))
         changes = [
-            Change(name, entry.version, _joined(entry.state, spares[name].state), carried=past[name])
+            Change(name, entry.version, _joined(entry.state, spares[name].state), carried=_undecided(past[name], entry))
             for name, entry in looked.entries.items()
         ]
         applied = await store.apply(changes)
@@ -51,6 +52,18 @@ class Bridge:
         await self.spares.forget(done, [line for line in lines if past_of(line).name in done])
         log.info(Event.SCHEDULES_CARRIED, schedules=len(applied), due_times=sum(len(past[name]) for name in applied))
         return True
+
+
+def _undecided(lines: Sequence[Past], entry: Entry) -> list[Past]:
+    """Return them without what was decided in Postgres before: whoever passed it over in Redis may not have known."""
+    cursor = entry.state.cursor
+    found: list[Past] = []
+    for line in lines:
+        if line.state != "passed" or line.last is None or line.due > cursor:
+            found.append(line)
+        elif dues := entry.schedule.expression(entry.state.anchor).between(cursor, line.last, MOST_COUNTED):
+            found.append(line._replace(due=dues[0], due_times=len(dues)))
+    return found
 
 
 def _further(spare: Spare | None, planned: State) -> Spare:

@@ -19,6 +19,8 @@ class Plan(NamedTuple):
     """A schedule that this daemon fires. ``schedule`` is its own, with what no store can keep (``is_holiday``)."""
 
     schedule: Schedule
+    written: Schedule
+    """The same as it stands in the store."""
     expression: Expression
     state: State
     """As it was last seen."""
@@ -49,11 +51,11 @@ class Plans:
     def plan(self, entry: Entry, schedule: Schedule) -> None:
         """Fire it from now on, as the entry stands."""
         known = self._plans.get(entry.schedule.name)
-        if known is not None and known.schedule == schedule and known.state.anchor == entry.state.anchor:
+        if known is not None and known.written == entry.schedule and known.state.anchor == entry.state.anchor:
             expression = known.expression
         else:
             expression = schedule.expression(entry.state.anchor)
-        self._plans[schedule.name] = Plan(schedule, expression, entry.state)
+        self._plans[schedule.name] = Plan(schedule, entry.schedule, expression, entry.state)
         due = next_due(schedule, expression, entry.state, entry.state.cursor)
         if entry.state.waiting or entry.state.resumed_at is not None:
             due = entry.state.cursor

@@ -228,9 +228,8 @@ class Scheduler(Service):
 
     def _still(self, entry: Entry) -> bool:
         """Say whether it is as it was planned; if not, plan it anew."""
-        name = entry.schedule.name
-        plan = self.plans.get(name)
-        if plan is not None and (self._written.get(name) or plan.schedule) == entry.schedule:
+        plan = self.plans.get(entry.schedule.name)
+        if plan is not None and plan.written == entry.schedule:
             return True
         self._plan(entry)
         return False

@@ -24,6 +24,8 @@ _STORED = ord("1")
 _FIRST_LEASE = 5  # in claim.lua's answer
 _NO_MORE = 2**53 - 1  # a call's number that no worker comes to
 _LATE_MS = 600_000
+_BEFORE_A_BEAT_MS = 3_600_000
+"""What is known of a worker goes after that, if it is never heard of; its beats say for how long from then on."""
 
 
 class NewJob(NamedTuple):
@@ -164,6 +166,7 @@ class Jobs:
         """
         pipe = self.redis.pipeline(transaction=True)
         pipe.hset(f"{self._shard_key}:worker:{worker}", mapping=dict(facts))  # pyright: ignore[reportUnknownMemberType]
+        pipe.pexpire(f"{self._shard_key}:worker:{worker}", _BEFORE_A_BEAT_MS)
         if queues:
             pipe.sadd(f"{self._shard_key}:queues", *map(self.base, queues))
         if unknown_queues is not None:

@@ -143,8 +143,7 @@ def _of_the_shard(reference: Reference, book: Book) -> Picture:
     for worker in reference.beats.keys() | book.claims.keys() | book.batches.keys():
         number, answers = book.batches.get(worker, (None, None))
         facts = {"beat": reference.beats.get(worker), "claim": book.claims.get(worker), "finish": number}
-        ends = worker in reference.beats or worker in book.signed_off
-        picture[f"{SHARD}:worker:{worker}"] = (facts | {"answers": answers}, ends)
+        picture[f"{SHARD}:worker:{worker}"] = facts | {"answers": answers}
     number, answers = book.sent
     if number:
         picture[f"{SHARD}:sender:{SENDER}"] = f"{number}:{_answer(answers)}"
@@ -288,7 +287,8 @@ def _hash(key: str, content: list[bytes], ttl: int) -> Any:
     fields = {name.decode(): value for name, value in zip(content[::2], content[1::2], strict=True)}
     if key.startswith(f"{SHARD}:worker:"):
         facts = {name: int(fields[name]) if name in fields else None for name in ("beat", "claim", "finish")}
-        return facts | {"answers": fields["answers"].decode() if "answers" in fields else None}, ttl > 0
+        _see_whether_it_ends(key, ttl, ends=True)
+        return facts | {"answers": fields["answers"].decode() if "answers" in fields else None}
     _see_whether_it_ends(key, ttl, ends=False)
     if key.endswith(":side"):
         return {job_id: _side(value) for job_id, value in fields.items()}

@@ -62,12 +62,31 @@ async def test_a_schedule_whose_last_run_is_long_over_goes_on_while_postgres_is_
 
 async def test_due_times_that_were_passed_over_together_are_carried_as_such(ground):
     spares = SpareSchedules(ground.redis)
-    await ground.store.declare([a_schedule("@yearly")], "f", at_start=True)
+    await ground.store.declare([a_schedule("* * * * * *", seconds=True)], "f", at_start=True)
     entry = await ground.entry()
-    state = entry.state._replace(cursor=entry.state.cursor + 1)
-    assert await spares.apply([Change("nightly", 0, state, passed=[Passed(1000, 3000, 3, "overlap")])])
+    due = entry.state.cursor // 1000 * 1000 + 1000
+    all_three = Passed(due, due + 2000, 3, "overlap")
+    assert await spares.apply([Change("nightly", 0, entry.state._replace(cursor=due + 2000), passed=[all_three])])
     assert await Bridge(spares).carry(ground.store)
     rows = await ground.pool.fetch(
         "SELECT extract(epoch FROM last_due_at - due_at) AS s, due_times FROM jobsd.schedule_runs"
     )
     assert [(row["s"], row["due_times"]) for row in rows] == [(2, 3)]
+
+
+async def test_what_postgres_had_passed_over_before_is_not_carried_again_and_hides_nothing_behind_it(ground):
+    spares = SpareSchedules(ground.redis)
+    await ground.store.declare([a_schedule("* * * * * *", seconds=True)], "f", at_start=True)
+    entry = await ground.entry()
+    due = entry.state.cursor // 1000 * 1000 + 1000
+    known, all_three = Passed(due, due, 1, "overlap"), Passed(due, due + 2000, 3, "overlap")
+    assert await ground.store.apply(
+        [Change("nightly", entry.version, entry.state._replace(cursor=due), passed=[known])]
+    )
+    assert await spares.apply([Change("nightly", 0, entry.state._replace(cursor=due + 2000), passed=[all_three])])
+    assert await Bridge(spares).carry(ground.store)
+    rows = await ground.pool.fetch(
+        "SELECT extract(epoch FROM due_at) * 1000 - $1::bigint AS ms, due_times FROM jobsd.schedule_runs ORDER BY 1",
+        due,
+    )
+    assert [(row["ms"], row["due_times"]) for row in rows] == [(0, 1), (1000, 2)]

@@ -186,3 +186,8 @@ async def test_a_side_that_nobody_can_read_is_as_good_as_none(shop):
     await shop.redis.hset("jobsd:{main}:default:side", "job-1", "not json")
     [lease] = await shop.hand("w1").claim()
     assert (lease.attempt, noted(lease.side)) == (1, {})
+
+
+async def test_what_is_written_of_a_worker_ends_by_itself_even_if_it_is_never_heard_of_again(shop):
+    await shop.hand("w1").claim()
+    assert 0 < await shop.redis.pttl("jobsd:{main}::worker:w1") <= 3_600_000

@@ -93,7 +93,18 @@ def _expression(entry: CronJob) -> str:
     parts = [_values(value) for value in (entry.second, entry.minute, entry.hour, entry.day, entry.month)]
     days = _values(weekday)
     fields = [*parts, days if days is None else {(day + 1) % 7 for day in days}]
-    return " ".join("*" if field is None else ",".join(map(str, sorted(field))) for field in fields)
+    wholes = 60, 60, 0, 0, 0, 0
+    return " ".join(
+        "*" if field is None else _field(sorted(field), whole) for field, whole in zip(fields, wholes, strict=True)
+    )
+
+
+def _field(values: list[int], whole: int) -> str:
+    """Return the values, as a step where they fill the minute or the hour evenly: that can be read."""
+    step = values[1] if len(values) > 1 else whole
+    if len(values) > 1 and values == list(range(0, whole, step)) and whole % step == 0:
+        return "*" if step == 1 else f"*/{step}"
+    return ",".join(map(str, values))
 
 
 def _values(given: Any) -> set[int] | None:

@@ -122,7 +122,7 @@ if tonumber(number) == last then
   repeat_answer()
   return tell_next_due(false)
 end
-redis.call('HSET', identity, 'claim', number)
+if redis.call('HSET', identity, 'claim', number) > 0 then redis.call('PEXPIRE', identity, 3600000) end  -- before a beat
 
 if not resting then
   for _, queue in ipairs(queues) do

@@ -198,5 +198,5 @@ if #keys > 0 then redis.call('DEL', unpack(keys)) end
 if #records > 0 then redis.call('XADD', shard .. ':records', '*', unpack(records)) end
 for base, count in pairs(refused) do redis.call('HINCRBY', base .. ':stats', 'stale', count) end
 local answer = table.concat(answers)
-redis.call('HSET', identity, 'finish', batch, 'answers', answer)
+if redis.call('HSET', identity, 'finish', batch, 'answers', answer) > 1 then redis.call('PEXPIRE', identity, 3600000) end
 return answer

@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev fmt lint types layers check test mutants expressions chaos bench bench-quick bench-long bench-limits bench-hog bench-docs flame clean
+.PHONY: help setup demo dev fmt lint types layers check test mutants expressions chaos bench bench-quick bench-long bench-limits bench-hog bench-schedules bench-docs flame clean
 
 help:  ## print this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ bench-limits: setup  ## what limits cost that never bite, in seven rounds
 
 bench-hog: setup  ## what others feel of a job that takes a CPU, in five rounds
 	@$(BIN)/python -m benchmarks --only hog --rounds 5
+
+bench-schedules: setup  ## 10,000 schedules in a daemon, and how late runs begin, in twenty minutes
+	@$(BIN)/python -m benchmarks --only schedules,lateness --rounds 1
 
 bench-docs: setup  ## the last run's figures into docs/performance.md
 	@$(BIN)/python -m benchmarks --write-docs

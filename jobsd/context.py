@@ -94,14 +94,15 @@ class Facts(dict[str, Any]):
 
     @property
     def due_at(self) -> datetime | None:
-        """The due time of ``schedule`` that this job is of, in UTC: the same on each attempt, however late it runs.
+        """The due time of ``schedule`` that this job is of, in its zone: the same on each attempt, however late.
 
         Of a job that was triggered by hand it is when that was.
         """
-        from jobsd.schedule.names import DUE  # noqa: PLC0415 - as above
+        from jobsd.schedule.names import DUE, ZONE  # noqa: PLC0415 - as above
+        from jobsd.zones import zone_named  # noqa: PLC0415
 
-        due = self._options.get(DUE)
-        return utc_from_ms(due) if isinstance(due, int) else None
+        due, zone = self._options.get(DUE), self._options.get(ZONE, "UTC")
+        return utc_from_ms(due).astimezone(zone_named(zone)) if isinstance(due, int) else None
 
     @property
     def headers(self) -> Mapping[str, Any]:

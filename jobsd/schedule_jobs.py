@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from jobsd.delays import fixed
-from jobsd.schedule.names import DUE, SCHEDULE, incarnation_of, job_id_of, number_of
+from jobsd.schedule.names import DUE, SCHEDULE, ZONE, incarnation_of, job_id_of, number_of
 from jobsd.store.codec import encode_payload
 from jobsd.store.jobs import NewJob
 
@@ -21,6 +21,8 @@ def job_of(schedule: Schedule, due_ms: int, now_ms: int, *, outbox: bool, manual
     """
     job_id = job_id_of(schedule.name, due_ms, manual)
     options: dict[str, Any] = {SCHEDULE: schedule.name, DUE: due_ms}
+    if schedule.zone != "UTC":
+        options[ZONE] = schedule.zone
     if schedule.timeout_ms is not None:
         options["t"] = schedule.timeout_ms
     if schedule.retries is not None:

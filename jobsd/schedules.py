@@ -65,12 +65,16 @@ async def history(name: str | None = None, limit: int = 20) -> Sequence[PastDue]
     return await (await _schedules()).history(name, limit)
 
 
-async def add(name: str | None = None, **options: Any) -> str:
+async def add(name: str | None = None, *, replace: bool = False, **options: Any) -> str:
     """Keep a new schedule, with the options of the settings, and return its name.
+
+    With ``replace`` a run-time schedule of that name becomes this one and keeps its past; the same changes nothing, so
+    that a service may add what it needs at each start. Without ``zone`` it has that of JOBSD_TIMEZONE, else UTC: a
+    service reads no jobsd.toml. Inside of a daemon it has the daemon's.
 
     Raises ScheduleDefinitionError (all that is wrong), InvalidArgumentsError, ScheduleExistsError.
     """
-    return await (await _schedules()).add(name, **options)
+    return await (await _schedules()).add(name, replace=replace, **options)
 
 
 async def once(

@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from jobsd.schedule.state import Past
 
 
-def past_due(line: Past) -> PastDue:
+def past_due(line: Past, zone: str) -> PastDue:
     late = line.started_at is not None
     return PastDue(
         schedule=line.name,
+        zone=zone,
         due_at=utc_from_ms(line.due),
         state=line.state,
         reason=REASONS.get(line.reason, line.reason),

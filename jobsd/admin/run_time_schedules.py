@@ -7,6 +7,8 @@ import secrets
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
+from pydantic_core import from_json, to_json
+
 from jobsd.clock import ms_from_datetime, utc_from_ms
 from jobsd.definition import Task, registry
 from jobsd.duration import ALLOWED as DURATION
@@ -21,7 +23,6 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _ODD = re.compile(r"[^A-Za-z0-9._:-]")
 _LONGEST_HEAD = 71
 _SECOND_MS = 1000
-_ZERO = "Postgres, which keeps run-time schedules, takes no text with a zero character in it"
 _SAME_AS_FIELD = ("zone", "seconds", "queue", "retries", "missed", "missed_limit", "overlap", "max_runs", "enabled")
 _DURATIONS = {"timeout": "timeout_ms", "retry_delay": "retry_delay_ms", "missed_window": "missed_window_ms"}
 _AT_ALLOWED = "a datetime with a zone, in the future"
@@ -41,13 +42,6 @@ def defined(name: str | None, options: dict[str, Any], *, zone: str) -> Schedule
     if at_hand is not None and options.get("queue") is None:
         options = {**options, "queue": at_hand.queue}
     made = schedule_of(drawn_name(cast("object", task)) if name is None else name, options, source="runtime", zone=zone)
-    odd = [
-        option
-        for option in ("args", "description")
-        if _has_zero((made.args, made.kwargs) if option == "args" else made.description)
-    ]
-    if odd:
-        raise ScheduleDefinitionError(schedule=name, problems=[(one, _ZERO) for one in odd])
     known = at_hand or registry.get(made.task)
     if known is not None:
         known.job(*made.args, **made.kwargs)
@@ -107,13 +101,9 @@ def as_written(schedule: Schedule) -> dict[str, Any]:
     return options
 
 
-def _has_zero(value: Any) -> bool:
-    if isinstance(value, dict):
-        given = cast("dict[str, Any]", value)
-        return any(_has_zero(key) or _has_zero(item) for key, item in given.items())
-    if isinstance(value, list | tuple):
-        return any(map(_has_zero, cast("list[Any]", value)))
-    return isinstance(value, str) and "\x00" in value
+def is_same(one: Schedule, other: Schedule) -> bool:
+    """Whether the two are the same when they are stored: a list is as good as a tuple, and no order of keys counts."""
+    return from_json(to_json(one.to_wire())) == from_json(to_json(other.to_wire()))
 
 
 def _whole_second(ms: int) -> int:

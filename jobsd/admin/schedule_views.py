@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from jobsd.clock import utc_from_ms
 from jobsd.expressions import ExpressionError
 from jobsd.schedule.decide import FULL, HOLIDAY, MISSED, OVERLAP, PAUSED, next_due
+from jobsd.store.keys import NO_CHILD
 from jobsd.zones import zone_named
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from jobsd.expressions import Expression
     from jobsd.schedule.definition import Schedule, Source
-    from jobsd.schedule.state import Entry, State
+    from jobsd.schedule.state import Ended, Entry, State
 
 Standing: TypeAlias = Literal["active", "paused", "disabled", "ended", "undeclared", "unreadable"]
 
@@ -45,7 +46,10 @@ class LastRun:
     queue: str
     live: bool
     """Whether the job has not ended."""
+    parked: str
+    """Why it is parked, "no daemon knows task 'stock:report'" for example; "" if it is not."""
     outcome: str | None
+    ended_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +58,8 @@ class ScheduleView:
 
     name: str
     task: str
+    args: list[Any] | dict[str, Any]
+    """What the task is called with: by place, or by name."""
     queue: str
     at: str
     """The expression, as it was written."""
@@ -66,7 +72,7 @@ class ScheduleView:
     why: str
     """Why it does not run now, in a sentence; "" where it only waits for its next due time."""
     next_at: datetime | None
-    """None while it is paused or disabled, and where nothing is due any more."""
+    """None while it is paused, disabled or undeclared, and where nothing is due any more."""
     previous_at: datetime | None
     """The last due time that it had by its expression, whatever came of it."""
     paused_at: datetime | None
@@ -89,10 +95,11 @@ class PastDue:
     ``state`` is ``fired``, ``passed`` or ``waiting``; of what was passed over, one stands for ``due_times`` in a row
     from ``due_at`` on, and ``reason`` says why. ``lateness`` is from the due time to the start of the run (None: it
     was tried more than once, or has not begun as far as is known); started, finished, outcome and message are those of
-    the latest attempt that is known.
+    the latest attempt that is known. ``zone`` is the schedule's; UTC of one that was removed.
     """
 
     schedule: str
+    zone: str
     due_at: datetime
     state: str
     reason: str
@@ -131,9 +138,10 @@ class DueTimes:
     next_at: tuple[datetime, ...]
 
 
-def view_of(entry: Entry, now: int, *, live: bool, outcome: str | None) -> ScheduleView:
-    """Return how it stands at ``now``, epoch ms; ``live``, ``outcome``: of its last job."""
+def view_of(entry: Entry, now: int, *, live: bool, parked: str = "", ended: Ended | None = None) -> ScheduleView:
+    """Return how it stands at ``now``, epoch ms. Its last job is ``live``, ``parked`` for this reason, or ``ended``."""
     schedule, state = entry.schedule, entry.state
+    parked = _parked(parked) if live and parked else ""
     try:
         expression = schedule.expression(state.anchor)
     except ExpressionError as error:
@@ -141,17 +149,20 @@ def view_of(entry: Entry, now: int, *, live: bool, outcome: str | None) -> Sched
     else:
         words, before = expression.words, previous_due(schedule, expression, now)
         upcoming = next_due(schedule, expression, state, max(now, state.cursor))
-        standing, why = _standing(entry, expression, now, live=live)
+        standing, why = _standing(entry, expression, now, live=live, parked=parked)
     last = LastRun(
         due_at=instant_of(state.last_due),
         job_id=state.last_job.partition(" ")[0],
         queue=state.last_queue,
         live=live,
-        outcome=outcome,
+        parked=parked,
+        outcome=None if ended is None else ended.outcome,
+        ended_at=None if ended is None else instant_of(ended.at),
     )
     return ScheduleView(
         name=schedule.name,
         task=schedule.task,
+        args=list(schedule.args) or schedule.kwargs,
         queue=schedule.queue,
         at=schedule.at,
         words=words,
@@ -161,7 +172,7 @@ def view_of(entry: Entry, now: int, *, live: bool, outcome: str | None) -> Sched
         enabled=schedule.enabled,
         state=standing,
         why=why,
-        next_at=instant_of(upcoming),
+        next_at=instant_of(None if standing == "undeclared" else upcoming),
         previous_at=instant_of(before),
         paused_at=instant_of(state.paused_at),
         paused_by=state.paused_by,
@@ -204,7 +215,7 @@ def in_zone(ms: int, zone: str) -> str:
     return utc_from_ms(ms).astimezone(zone_named(zone)).isoformat(sep=" ", timespec="seconds")
 
 
-def _standing(entry: Entry, expression: Expression, now: int, *, live: bool) -> tuple[Standing, str]:
+def _standing(entry: Entry, expression: Expression, now: int, *, live: bool, parked: str) -> tuple[Standing, str]:
     """Return the first of what may stand in its way, and say it in a sentence."""
     schedule, state = entry.schedule, entry.state
 
@@ -222,12 +233,13 @@ def _standing(entry: Entry, expression: Expression, now: int, *, live: bool) -> 
     if not entry.declared:
         return "undeclared", f"no daemon is alive that declares it so in {DECLARED_IN[schedule.source]}"
     if state.waiting:
-        return "active", _waits(state, at, live=live)
+        return "active", _waits(state, at, live=live, parked=parked)
     if due is not None and due < now - _OVERDUE_MS:
         return "active", f"it is due since {at(due)}, and no daemon has taken that up"
-    if live and schedule.overlap != "allow":
-        then = "wait for it" if schedule.overlap == "queue" else "are passed over"
-        return "active", f"job {_id_of(state.last_job)} has not ended; due times meanwhile {then}"
+    if live and (parked or schedule.overlap != "allow"):
+        held = f"is parked: {parked}" if parked else "has not ended"
+        then = {"queue": "; due times meanwhile wait for it", "skip": "; due times meanwhile are passed over"}
+        return "active", f"job {_id_of(state.last_job)} {held}{then.get(schedule.overlap, '')}"
     if schedule.start_ms is not None and schedule.start_ms > now:
         return "active", f"it begins at {at(schedule.start_ms)}"
     return "active", ""
@@ -243,12 +255,17 @@ def _end_of(schedule: Schedule, state: State, now: int, at: Callable[[int], str]
     return "nothing is due any more"
 
 
-def _waits(state: State, at: Callable[[int], str], *, live: bool) -> str:
+def _waits(state: State, at: Callable[[int], str], *, live: bool, parked: str) -> str:
     many = len(state.waiting)
     what, it = (
         (f"the due time {at(state.waiting[0])} waits", "it") if many == 1 else (f"{many:,} due times wait", "them")
     )
-    return f"{what} for {f'job {_id_of(state.last_job)} to end' if live else f'a daemon to take {it} up'}"
+    job = f"job {_id_of(state.last_job)} to end{f', which is parked: {parked}' if parked else ''}"
+    return f"{what} for {job if live else f'a daemon to take {it} up'}"
+
+
+def _parked(reason: str) -> str:
+    return "no child process is free" if reason == NO_CHILD else f"no daemon knows task {reason.partition(':')[2]!r}"
 
 
 def _id_of(job: str) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from jobsd.addresses import masked
 from jobsd.admin.past_runs import past_due, with_results
-from jobsd.admin.run_time_schedules import as_written, defined, due_of, once_at
+from jobsd.admin.run_time_schedules import as_written, defined, due_of, is_same, once_at
 from jobsd.admin.schedule_views import DECLARED_IN, DueTimes, upcoming_of, view_of
 from jobsd.admin.triggering import accepted, fired_by_hand, outcome_of, seconds_of
 from jobsd.clock import now_ms, utc_from_ms
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from jobsd.admin.schedule_views import PastDue, ScheduleView, Triggered
     from jobsd.client import Client
     from jobsd.definition import Task
-    from jobsd.schedule.state import Entry, Looked, Store
+    from jobsd.schedule.state import Ended, Entry, Looked, State, Store
     from jobsd.store.schedules import RedisSchedules
 
 _TRIES = 8
@@ -53,7 +53,7 @@ _AT_ONCE = 100
 class Outcomes(Protocol):
     """Tells job -> how it ended, of those that are known; jobs are ("<id> <incarnation>", queue)."""
 
-    async def __call__(self, jobs: Sequence[tuple[str, str]], /) -> dict[str, str]: ...
+    async def __call__(self, jobs: Sequence[tuple[str, str]], /) -> dict[str, Ended]: ...
 
 
 class Schedules:
@@ -112,12 +112,23 @@ class Schedules:
         lines = await self._ask(self._store.history(name, max(1, min(limit, _MOST_LINES))))
         if name is not None and not lines:
             await self._entry(name)
+        entries = (await self._look(sorted({line.name for line in lines}))).entries
         if not self._outbox:
-            names = sorted({line.name for line in lines})
-            entries = (await self._look(names)).entries
             queues = {name: entry.schedule.queue for name, entry in entries.items()}
             lines = await self._ask(with_results(lines, queues, self._client))
-        return [past_due(line) for line in lines]
+        zones = {name: entry.schedule.zone for name, entry in entries.items()}
+        return [past_due(line, zones.get(line.name, "UTC")) for line in lines]
+
+    async def expect(self, names: Sequence[str], *, removable: bool = False) -> None:
+        """See that there are schedules of all these names, before anything is done with one of them.
+
+        ``removable``: they can be removed. Raises ScheduleNotFoundError or ScheduleOwnedError, of the first that is not
+        so.
+        """
+        for name in names:
+            _, entry = await self._entry(name)
+            if removable and entry.declared:
+                _own(entry)
 
     async def pause(self, name: str, *, by: str = "") -> bool:
         """Let it fire no more until it is resumed, whatever is declared; False if it was paused already.
@@ -141,7 +152,7 @@ class Schedules:
         def resumed(entry: Entry, now: int) -> Change | None:
             if entry.state.paused_at is None:
                 return None
-            return _steered(entry, paused_at=None, paused_by="", resumed_at=now)
+            return _steered(entry, paused_at=None, paused_by="", resumed_at=now, paused_from=entry.state.paused_at)
 
         return await self._change(name, resumed) is not None
 
@@ -166,34 +177,49 @@ class Schedules:
             return accepted(name, job, "")
         return await outcome_of(name, job, self._client, self._store, wait_s=wait_s, outbox=self._outbox)
 
-    async def add(self, name: str | None = None, **options: Any) -> str:
+    async def add(self, name: str | None = None, *, replace: bool = False, **options: Any) -> str:
         """Keep a new schedule from now on, and return its name, by which it is steered and removed.
 
         ``options`` are those of the settings: ``task``, one of ``at`` and ``every``, ``args``, ``zone``, ``missed`` …
-        Without a name it is given one. Raises ScheduleDefinitionError (all that is wrong), InvalidArgumentsError,
-        ScheduleExistsError, NotConfiguredError without Postgres.
+        Without a name it is given one. With ``replace`` a run-time schedule of that name becomes this one: it keeps its
+        past and its pause, goes on from now where it has another time, and is left alone if it is the same already.
+
+        Raises ScheduleDefinitionError (all that is wrong), InvalidArgumentsError, ScheduleExistsError (with ``replace``
+        only where settings or code declare it), InvalidOptionError for ``replace`` without a name, NotConfiguredError
+        without Postgres.
         """
+        if replace and name is None:
+            raise InvalidOptionError(option="replace", given=replace, allowed="False where no name is given")
         schedule = defined(name, options, zone=self._zone)
-        if not await self._ask(self._store.put(schedule, replace=False)):
+        if await self._ask(self._store.put(schedule, version=None)):
+            return schedule.name
+        for _ in range(_TRIES):
             there = (await self._look([schedule.name])).entries.get(schedule.name)
-            declared_in = None if there is None else DECLARED_IN.get(there.schedule.source)
-            raise ScheduleExistsError(schedule=schedule.name, declared_in=declared_in)
-        return schedule.name
+            if not replace or (there is not None and there.schedule.source != "runtime"):
+                declared_in = None if there is None else DECLARED_IN.get(there.schedule.source)
+                raise ScheduleExistsError(schedule=schedule.name, declared_in=declared_in)
+            if there is not None and is_same(there.schedule, schedule):
+                return schedule.name
+            if await self._ask(self._store.put(schedule, version=None if there is None else there.version)):
+                return schedule.name
+        raise _moved(schedule.name)
 
     async def update(self, name: str, **changes: Any) -> None:
         """Change options of a run-time schedule; the others stay. Where it has another time, it goes on from now.
 
         Raises ScheduleNotFoundError, ScheduleOwnedError (settings or code declare it), and what ``add`` raises.
         """
-        _, entry = await self._entry(name)
-        _own(entry)
-        options = as_written(entry.schedule)
-        if changes.get("every") is not None and "at" not in changes:
-            options["at"] = None
-        schedule = defined(name, {**options, **changes}, zone=entry.schedule.zone)
-        if not await self._ask(self._store.put(schedule, replace=True)):
+        for number in range(_TRIES):
             _, entry = await self._entry(name)
             _own(entry)
+            options = as_written(entry.schedule)
+            if changes.get("every") is not None and "at" not in changes:
+                options["at"] = None
+            schedule = defined(name, {**options, **changes}, zone=entry.schedule.zone)
+            if await self._ask(self._store.put(schedule, version=entry.version)):
+                return
+            await asyncio.sleep(random.uniform(0, _LONGEST_PAUSE_S) * (number + 1))
+        raise _moved(name)
 
     async def remove(self, name: str) -> bool:
         """Let a run-time schedule be no more; jobs of it that wait or run stay. False if there is none of that name.
@@ -253,17 +279,20 @@ class Schedules:
             if change is None or name in await self._ask(self._store.apply([change])):
                 return change
             await asyncio.sleep(random.uniform(0, _LONGEST_PAUSE_S))
-        raise ScheduleError(f"schedule {name!r} was changed by others {_TRIES} times in a row; try again")
+        raise _moved(name)
 
     async def _views(self, looked: Looked, names: Sequence[str]) -> Sequence[ScheduleView]:
         entries = [looked.entries[name] for name in names]
         live = await self._live(entries)
         ended = [entry.state for entry in entries if entry.state.last_job and entry.state.last_job not in live]
         outcomes = await self._ask(self._outcomes([(state.last_job, state.last_queue) for state in ended]))
+        parked = await self._parked([entry.state for entry in entries if entry.state.last_job in live])
         views: Any = []
         for number, entry in enumerate(entries, 1):
             job = entry.state.last_job
-            views.append(view_of(entry, looked.now, live=job in live, outcome=outcomes.get(job)))
+            views.append(
+                view_of(entry, looked.now, live=job in live, parked=parked.get(job, ""), ended=outcomes.get(job))
+            )
             if number % _AT_ONCE == 0:
                 await asyncio.sleep(0)
         return views
@@ -280,6 +309,13 @@ class Schedules:
             return await self._ask(self._redis.live(jobs, outbox=True))
         except UnreachableError:
             return jobs
+
+    async def _parked(self, states: Sequence[State]) -> dict[str, str]:
+        """Return last job -> for what it is parked, of those that are; nothing is known of it without Redis."""
+        try:
+            return await self._ask(self._redis.parked([(state.last_job, state.last_queue) for state in states]))
+        except UnreachableError:
+            return {}
 
     async def _entry(self, name: str) -> tuple[Looked, Entry]:
         looked = await self._look([name] if is_schedule_name(name) else [])  # no server is asked for just any text
@@ -327,3 +363,7 @@ def check(text: str, *, zone: str = "UTC", seconds: bool = False, count: int = 5
         found.append(utc_from_ms(due))
         due = expression.next(due)
     return DueTimes(words=expression.words, next_at=tuple(found))
+
+
+def _moved(name: str) -> ScheduleError:
+    return ScheduleError(f"schedule {name!r} was changed by others {_TRIES} times in a row; try again")

@@ -1,23 +1,26 @@
-"""jobsd cron: what is scheduled, when it runs next and why not now; and to run, pause and resume it by hand."""
+"""jobsd cron: what is scheduled, when it runs next and why not now; to run, pause, resume and remove it by hand."""
 
 from __future__ import annotations
 
 import asyncio
 import getpass
-import shutil
 from contextlib import asynccontextmanager
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
 from jobsd.admin.opening import open_schedules
 from jobsd.cli.cron_check import check
-from jobsd.cli.cron_words import ago, at_in_zone, lateness, upcoming
+from jobsd.cli.cron_tables import history_table, last_of, schedules_table
+from jobsd.cli.cron_words import ago, at_in_zone, upcoming
 from jobsd.cli.output import as_json, print_rows, printable
 from jobsd.cli.servers import ConfigOption, JsonOption, database_url, redis_url
 from jobsd.clock import now_ms, utc_from_ms
 from jobsd.daemon.settings import load_settings
+from jobsd.duration import ALLOWED as DURATION
+from jobsd.duration import parse_duration
+from jobsd.errors import InvalidOptionError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -26,11 +29,9 @@ if TYPE_CHECKING:
     from jobsd.admin.schedule_views import PastDue, ScheduleView, Triggered
     from jobsd.admin.schedules import Schedules
 
-_NARROW, _WIDE = 120, 160
-"""Columns of a terminal: below the first the dates of `ls` do not fit, from the second on job ids do."""
-
 cron = typer.Typer(
-    no_args_is_help=True, help="Show schedules, ask when they run and why they do not; trigger, pause and resume them."
+    no_args_is_help=True,
+    help="Show schedules, ask when they run and why they do not; trigger, pause, resume and remove them.",
 )
 cron.command("check")(check)
 
@@ -46,13 +47,18 @@ async def schedules_of(config: Path | None) -> AsyncGenerator[Schedules]:
         yield opened
 
 
+async def _has_database(config: Path | None) -> bool:
+    return await database_url(load_settings(config)) is not None
+
+
 @cron.command("ls")
 def show_all(config: ConfigOption = None, *, json_output: JsonOption = False) -> None:
     """Show every schedule: when it is due, in its own time zone, how its last run ended, and whether it runs.
 
-    JSON is a list of objects: name, task, queue, at, words, zone, description, source, enabled, state (active, paused,
-    disabled, ended, undeclared, unreadable), why, next_at, previous_at, paused_at, paused_by, last (due_at, job_id,
-    queue, live, outcome), runs, max_runs, waiting, missed, overlap, holidays. Instants are UTC.
+    JSON is a list of objects: name, task, args, queue, at, words, zone, description, source, enabled, state (active,
+    paused, disabled, ended, undeclared, unreadable), why, next_at, previous_at, paused_at, paused_by, last (due_at,
+    job_id, queue, live, parked, outcome, ended_at), runs, max_runs, waiting, missed, overlap, holidays. Instants are
+    UTC.
     """
 
     async def found() -> Any:
@@ -60,10 +66,12 @@ def show_all(config: ConfigOption = None, *, json_output: JsonOption = False) ->
             return await schedules.list()
 
     views: list[ScheduleView] = asyncio.run(found())
-    rows = [asdict(view) for view in views] if json_output else [_row(view) for view in views]
-    times = ("in",) if _width() < _NARROW else ("next", "in")
-    columns = ("schedule", "when", *times, "last", "state")
-    print_rows(rows, columns=columns, json_output=json_output, empty="nothing is scheduled")
+    columns, rows = schedules_table(views)
+    rows = [asdict(view) for view in views] if json_output else rows
+    empty = "nothing is scheduled"
+    if not rows and not asyncio.run(_has_database(config)):
+        empty += " in Redis; no Postgres is configured here, in which daemons that have one keep theirs"
+    print_rows(rows, columns=columns, json_output=json_output, empty=empty)
 
 
 @cron.command("next")
@@ -74,7 +82,7 @@ def show_next(
     *,
     json_output: JsonOption = False,
 ) -> None:
-    """Show when one is due next, when it was last, and why it does not run now.
+    """Show when one is due next, when it was last, why it does not run now, and what it runs.
 
     JSON is an object as in `ls`, and in it next, a list of instants.
     """
@@ -99,11 +107,13 @@ def show_next(
         typer.echo(f"{'' if label == before else label:<9} {at:<{width}}  {distance}")
         before = label
     if view.last is not None:
-        typer.echo(printable(f"{'last run':<9} {view.last.job_id}  {_last(view)}"))
+        typer.echo(printable(f"{'last run':<9} {view.last.job_id}  {last_of(view, now)}"))
     if view.why:
         typer.echo(printable(f"{'not now':<9} {view.why}"))
     if view.holidays:
         typer.echo(printable(f"{'except':<9} when {view.holidays} says that it is a holiday"))
+    args = f" {as_json(view.args)}" if view.args else ""
+    typer.echo(printable(f"{'task':<9} {view.task}{args} in queue {view.queue}"))
 
 
 @cron.command("trigger")
@@ -120,6 +130,10 @@ def trigger(
     Exit code 1 if it failed. JSON is an object: schedule, job_id, queue, state (succeeded, failed, accepted: it had not
     ended in that time), result, message.
     """
+    try:
+        parse_duration(wait)
+    except ValueError:
+        raise InvalidOptionError(option="--wait", given=wait, allowed=DURATION) from None
 
     async def triggered() -> Triggered:
         async with schedules_of(config) as schedules:
@@ -148,33 +162,53 @@ def pause(
 ) -> None:
     """Let schedules fire no more until they are resumed, whatever is declared; what is due meanwhile is passed over.
 
-    JSON is a list of objects: name, paused, changed.
+    If there is none of one of these names, nothing is done. JSON is a list of objects: name, paused, changed.
     """
     who = _user() if by is None else by
 
-    async def paused() -> list[bool]:
+    async def paused() -> None:
         async with schedules_of(config) as schedules:
-            return [await schedules.pause(name, by=who) for name in names]
+            await schedules.expect(names)
+            with _Steered("is paused", "was paused already", json_output=json_output, paused=True) as steered:
+                for name in dict.fromkeys(names):
+                    steered.say(name, changed=await schedules.pause(name, by=who))
 
-    _say_steered(
-        names, asyncio.run(paused()), ("is paused", "was paused already"), json_output=json_output, paused=True
-    )
+    asyncio.run(paused())
 
 
 @cron.command("resume")
 def resume(names: NamesArgument, config: ConfigOption = None, *, json_output: JsonOption = False) -> None:
     """Let paused schedules fire again, from now on.
 
-    JSON is a list of objects: name, paused, changed.
+    If there is none of one of these names, nothing is done. JSON is a list of objects: name, paused, changed.
     """
 
-    async def resumed() -> list[bool]:
+    async def resumed() -> None:
         async with schedules_of(config) as schedules:
-            return [await schedules.resume(name) for name in names]
+            await schedules.expect(names)
+            with _Steered("fires again", "was not paused", json_output=json_output, paused=False) as steered:
+                for name in dict.fromkeys(names):
+                    steered.say(name, changed=await schedules.resume(name))
 
-    _say_steered(
-        names, asyncio.run(resumed()), ("fires again", "was not paused"), json_output=json_output, paused=False
-    )
+    asyncio.run(resumed())
+
+
+@cron.command("remove")
+def remove(names: NamesArgument, config: ConfigOption = None, *, json_output: JsonOption = False) -> None:
+    """Remove schedules of run time, and those that no daemon declares any more; jobs that they have made stay.
+
+    What settings or code declare is removed there. If one of these names is not to be removed, nothing is done. JSON is
+    a list of objects: name, removed, changed.
+    """
+
+    async def removed() -> None:
+        async with schedules_of(config) as schedules:
+            await schedules.expect(names, removable=True)
+            with _Steered("is removed", "was removed already", json_output=json_output, removed=True) as steered:
+                for name in dict.fromkeys(names):
+                    steered.say(name, changed=await schedules.remove(name))
+
+    asyncio.run(removed())
 
 
 @cron.command("history")
@@ -187,8 +221,9 @@ def history(
 ) -> None:
     """Show what came of due times, the latest first: how late each ran and how it ended, or why it was passed over.
 
-    JSON is a list of objects: schedule, due_at, state (fired, passed, waiting), reason, due_times, manual, job_id,
-    decided_at, started_at, finished_at, lateness_s, outcome, attempts, message. Instants are UTC.
+    Due times are shown in the schedule's own zone. JSON is a list of objects: schedule, zone, due_at, state (fired,
+    passed, waiting), reason, due_times, manual, job_id, decided_at, started_at, finished_at, lateness_s, outcome,
+    attempts, message. Instants are UTC.
     """
 
     async def found() -> Any:
@@ -196,61 +231,9 @@ def history(
             return await schedules.history(name, limit)
 
     lines: list[PastDue] = asyncio.run(found())
-    rows = [_told(line) if json_output else _past(line) for line in lines]
-    wide = shutil.get_terminal_size((200, 24)).columns >= _WIDE
-    columns = (
-        "due",
-        *(() if name else ("schedule",)),
-        "what",
-        "late",
-        "outcome",
-        "note",
-        *(("job_id",) if wide else ()),
-    )
+    columns, rows = history_table(lines, of_one=name is not None)
+    rows = [_told(line) for line in lines] if json_output else rows
     print_rows(rows, columns=columns, json_output=json_output, empty="nothing was due yet")
-
-
-def _width() -> int:
-    return shutil.get_terminal_size((_WIDE, 24)).columns
-
-
-def _row(view: ScheduleView) -> dict[str, Any]:
-    now = utc_from_ms(now_ms())
-    state = view.state
-    if view.state == "paused" and view.paused_at is not None:
-        state = f"paused {ago(view.paused_at, now)}{f' by {view.paused_by}' if view.paused_by else ''}"
-    elif view.state == "active" and view.why and not (view.waiting or (view.last and view.last.live)):
-        state = f"active: {view.why}"
-    return {
-        "schedule": view.name,
-        "when": view.words or view.at,
-        "next": "" if view.next_at is None else at_in_zone(view.next_at, view.zone),
-        "in": "" if view.next_at is None else upcoming(view.next_at, now).removeprefix("in "),
-        "last": _last(view),
-        "state": state,
-    }
-
-
-def _last(view: ScheduleView) -> str:
-    if view.last is None:
-        return ""
-    return "not ended" if view.last.live else view.last.outcome or "unknown"
-
-
-def _past(line: PastDue) -> dict[str, Any]:
-    what = "by hand" if line.manual else line.state
-    if line.state == "passed":
-        what = "passed over" if line.due_times == 1 else f"{line.due_times:,} passed over"
-    again = f"attempt {line.attempts}" if line.attempts > 1 else ""
-    return {
-        "due": line.due_at.astimezone().strftime("%Y-%m-%d %H:%M:%S"),
-        "schedule": line.schedule,
-        "what": what,
-        "late": "" if line.lateness is None else lateness(line.lateness),
-        "outcome": line.outcome or "",
-        "note": "; ".join(filter(None, (line.reason, again, line.message))),
-        "job_id": line.job_id,
-    }
 
 
 def _told(line: PastDue) -> dict[str, Any]:
@@ -259,15 +242,26 @@ def _told(line: PastDue) -> dict[str, Any]:
     return told | {"lateness_s": None if late is None else late.total_seconds()}
 
 
-def _say_steered(
-    names: list[str], changed: list[bool], words: tuple[str, str], *, json_output: bool, paused: bool
-) -> None:
-    if json_output:
-        pairs = zip(names, changed, strict=True)
-        typer.echo(as_json([{"name": name, "paused": paused, "changed": changes} for name, changes in pairs]))
-        return
-    for name, changes in zip(names, changed, strict=True):
-        typer.echo(printable(f"{name} {words[0] if changes else words[1]}"))
+class _Steered:
+    """Says of each schedule what was done, also if the next one fails; JSON is one list in the end."""
+
+    def __init__(self, done: str, already: str, *, json_output: bool, **facts: bool) -> None:
+        self._words = {True: done, False: already}
+        self._json_output = json_output
+        self._facts = facts
+        self._told: list[dict[str, Any]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def say(self, name: str, *, changed: bool) -> None:
+        self._told.append({"name": name, **self._facts, "changed": changed})
+        if not self._json_output:
+            typer.echo(printable(f"{name} {self._words[changed]}"))
+
+    def __exit__(self, *_: object) -> None:
+        if self._json_output:
+            typer.echo(as_json(self._told))
 
 
 def _user() -> str:

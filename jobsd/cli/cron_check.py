@@ -47,6 +47,8 @@ def check(
     width = max(map(len, times), default=0)
     for at, shown in zip(found.next_at, times, strict=True):
         typer.echo(f"{shown:<{width}}  {upcoming(at, now)}")
+    if not times:
+        typer.echo("nothing is due any more")
 
 
 def _zone(name: str) -> str:

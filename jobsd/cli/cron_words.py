@@ -26,6 +26,16 @@ def at_in_zone(at: datetime, zone: str) -> str:
     return local.replace(microsecond=0).isoformat(sep=" ", timespec="seconds" if local.second else "minutes")
 
 
+def short_in_zone(at: datetime, zone: str) -> str:
+    """Return the same without the year.
+
+    >>> from datetime import UTC, datetime
+    >>> short_in_zone(datetime(2026, 11, 30, 16, tzinfo=UTC), "Asia/Jakarta")
+    '11-30 23:00+07:00'
+    """
+    return at_in_zone(at, zone).partition("-")[2]
+
+
 def upcoming(at: datetime, now: datetime) -> str:
     return f"in {distance(at - now)}" if at - now >= _SECOND else "now"
 

@@ -20,7 +20,8 @@ from rich.text import Text
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_PIPED_WIDTH = 200
+PIPED_WIDTH = 200
+"""Columns where there is no terminal."""
 _LONGEST = 200
 _WHOLE = {
     *("id", "job_id", "fingerprint", "outcome", "started", "first_seen", "last_seen"),
@@ -74,7 +75,7 @@ def print_rows(rows: Sequence[dict[str, Any]], *, columns: Sequence[str], json_o
         return
     console = Console(highlight=False)
     if not console.is_terminal:
-        console.width = _PIPED_WIDTH
+        console.width = PIPED_WIDTH
     table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
     for column in columns:
         number = all(isinstance(row[column], int | float | None) for row in rows)

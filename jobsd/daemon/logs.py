@@ -19,7 +19,7 @@ from structlog.stdlib import ProcessorFormatter
 from jobsd.logger import add_job_facts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from structlog.typing import EventDict, Processor, WrappedLogger
 
@@ -76,6 +76,14 @@ def number_lines(daemon: int) -> None:
 
     for handler in logging.getLogger().handlers:
         handler.addFilter(say)
+
+
+def configure_task_logs(modules: Iterable[str], level: str) -> None:
+    """Let what the packages of the tasks log be heard as jobsd's own lines are; one that says its own level is left."""
+    for package in {module.partition(".")[0] for module in modules}:
+        logger = logging.getLogger(package)
+        if logger.level == logging.NOTSET:
+            logger.setLevel(level.upper())
 
 
 def configure_arq_logs(level: str) -> None:

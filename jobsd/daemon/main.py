@@ -19,6 +19,7 @@ from jobsd import schedules as asked_schedules
 from jobsd.addresses import masked
 from jobsd.client import Client
 from jobsd.daemon.child import child_setup
+from jobsd.daemon.logs import configure_task_logs
 from jobsd.daemon.record_options import NO_VIEWS
 from jobsd.daemon.role import Alone
 from jobsd.daemon.scheduling import scheduling
@@ -76,6 +77,7 @@ class Maker(Protocol):
 async def serve(settings: Settings, *, redis_url: str, database_url: str | None, role: Role | None = None) -> None:
     """Run a daemon until SIGTERM or SIGINT. Raises ConfigurationError or SchemaError before anything runs."""
     role = role or Alone()
+    configure_task_logs(settings.tasks, settings.log.level)
     tasks = import_tasks(settings.tasks)
     if role.first:
         _warn_of_unlimited({name for task in tasks.values() for name in task.resources} - settings.resources.keys())
@@ -157,7 +159,7 @@ async def host(
         _calm_collector()
         worker = make(shared, records=database_url is not None)
         if role.first:
-            await stack.enter_async_context(scheduling(redis_url, database_url, schedules))
+            await stack.enter_async_context(scheduling(redis_url, database_url, schedules, stop.requested))
         await _run(worker, recorder, stop, role)
     log.info(Event.DAEMON_STOPPED)
 

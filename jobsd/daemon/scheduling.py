@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from jobsd.schedule.state import Store
 
 _LISTEN_EVERY_S = 10.0
+_ANSWER_WITHIN_S = 4.0
+"""What does not answer by then is away: due times do not wait for longer."""
 
 
 class Listener(Service):
@@ -47,10 +49,15 @@ class Listener(Service):
 
 
 @asynccontextmanager
-async def scheduling(redis_url: str, database_url: str | None, schedules: Sequence[Schedule]) -> AsyncGenerator[None]:
-    """Fire schedules meanwhile: these, and those of run time. Where there is a Postgres, it is the judge."""
+async def scheduling(
+    redis_url: str, database_url: str | None, schedules: Sequence[Schedule], stopping: asyncio.Event
+) -> AsyncGenerator[None]:
+    """Fire schedules meanwhile: these, and those of run time. Where there is a Postgres, it is the judge.
+
+    A daemon that is ``stopping`` fires none: what it will not run is for others, or missed.
+    """
     redis = connect(redis_url, connections=2)
-    pool = None if database_url is None else await open_pool(database_url, size=2)
+    pool = None if database_url is None else await open_pool(database_url, size=2, answer_within_s=_ANSWER_WITHIN_S)
     in_redis = RedisSchedules(redis)
     store: Store = in_redis if pool is None else PostgresSchedules(pool)
     bridge = None if pool is None else Bridge(SpareSchedules(redis))
@@ -59,12 +66,20 @@ async def scheduling(redis_url: str, database_url: str | None, schedules: Sequen
     if pool is not None:
         services.append(Listener(News(pool, SCHEDULES, scheduler.heard)))
     running = [asyncio.create_task(service.run()) for service in services]
+
+    async def stop() -> None:
+        await stopping.wait()
+        for service in services:
+            service.stop()
+
+    waiting = asyncio.create_task(stop())
     try:
         yield
     finally:
+        waiting.cancel()
         for service in services:
             service.stop()
-        await asyncio.gather(*running, return_exceptions=True)
+        await asyncio.gather(waiting, *running, return_exceptions=True)
         await redis.aclose()
         if pool is not None:
             await pool.close()

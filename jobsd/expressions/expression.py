@@ -44,11 +44,19 @@ class Expression:
     anchor_ms: int = 0
     both_days: bool = False
     _rule: Cron | Every | Once = field(kw_only=True, repr=False, compare=False)
+    _found: list[int] = field(default_factory=lambda: [0, 0], init=False, repr=False, compare=False)
+    """An instant and the first due time later than it: a scheduler asks for the same one several times."""
 
     def next(self, after_ms: int) -> int | None:
         """Return the first due time later than ``after_ms``, or None if there is none any more."""
+        asked, found = self._found
+        if asked <= after_ms < found:
+            return found
         due = self._rule.next(max(after_ms // 1000, _FIRST)) if after_ms // 1000 < _LAST else None
-        return due * 1000 if due is not None and due < _LAST else None
+        if due is None or due >= _LAST:
+            return None
+        self._found[:] = after_ms, due * 1000
+        return due * 1000
 
     def previous(self, before_ms: int) -> int | None:
         """Return the last due time earlier than ``before_ms``, or None if there was none."""

@@ -9,6 +9,7 @@ MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", 
 WEEKDAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 SHORTCUTS = ("hourly", "daily", "midnight", "weekly", "monthly", "yearly", "annually", "every", "once", "reboot")
 
+_UNITS = {*("second", "sec", "s", "minute", "min", "m", "hour", "hr", "h", "day", "d", "week", "w")}
 _FIVE = "minute, hour, day of the month, month, day of the week"
 
 
@@ -16,8 +17,11 @@ def count(words: list[str], *, seconds: bool) -> str:
     """Too many fields, or too few."""
     given = f"{len(words)} field{'' if len(words) == 1 else 's'}"
     near = get_close_matches(words[0].lower(), SHORTCUTS, n=1) if words else []
-    if near:
-        rest = " ".join(["@" + near[0], *words[1:]])
+    rest = " ".join(words[1:])
+    if near == ["every"]:
+        rest = spoken(rest or "hour")
+    if near and rest is not None:
+        rest = f"@{near[0]} {rest}".rstrip()
         return f'has {given}; did you mean "{rest}"?'
     if seconds:
         hint = f'; did you mean "0 {" ".join(words)}"?' if len(words) == 5 else ""  # noqa: PLR2004
@@ -29,6 +33,24 @@ def count(words: list[str], *, seconds: bool) -> str:
         )
     year = "; there is no field for the year" if len(words) == 7 else ""  # noqa: PLR2004
     return f"has {given}, and it needs five: {_FIVE}{year}"
+
+
+def spoken(interval: str) -> str | None:
+    """Return the duration that is meant by what people say.
+
+    >>> spoken("5 minutes"), spoken("hour"), spoken("1 hour 30 mins"), spoken("monday")
+    ('5m', '1h', '1h30m', None)
+    """
+    words = [word for word in re.findall(r"[0-9]+|[a-z]+|\S", interval.lower()) if word not in {"and", ","}]
+    if words and not words[0].isdigit():
+        words = ["1", *words]
+    numbers, units = words[::2], words[1::2]
+    if not units or len(numbers) != len(units):
+        return None
+    for number, unit in zip(numbers, units, strict=True):
+        if not number.strip("0").isdigit() or not (unit in _UNITS or (unit[-1] == "s" and unit[:-1] in _UNITS - {"m"})):
+            return None
+    return "".join(f"{number}{unit[0]}" for number, unit in zip(numbers, units, strict=True))
 
 
 def never(day: str, month: str, weekday: str) -> str:

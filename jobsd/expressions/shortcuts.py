@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from jobsd.duration import duration_ms
 from jobsd.expressions.error import ExpressionError
 from jobsd.expressions.fields import Fields, read_fields
-from jobsd.expressions.hints import SHORTCUTS
+from jobsd.expressions.hints import SHORTCUTS, spoken
 from jobsd.expressions.instants import Every, Once
 from jobsd.expressions.wall import EPOCH, SECOND, first_shown
 
@@ -85,9 +85,8 @@ def _interval(text: str, given: str, position: tuple[int, int]) -> int:
     try:
         interval_ms = duration_ms(given)
     except ValueError:
-        meant = (
-            f'; did you mean "{given}s"?' if given.isascii() and given.isdigit() else ', such as "90s", "1h30m", "2d"'
-        )
+        near = f"{given}s" if given.isascii() and given.isdigit() else spoken(given)
+        meant = f'; did you mean "{near}"?' if near else ', such as "90s", "1h30m", "2d"'
         raise ExpressionError(text, f"{given!r} is no duration{meant}", position=position) from None
     if interval_ms < 1000 or interval_ms % 1000:  # noqa: PLR2004 - one second
         raise ExpressionError(text, f"{given!r} is not a number of whole seconds, at least 1s", position=position)

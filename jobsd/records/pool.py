@@ -107,10 +107,11 @@ class Pool:
             raise UnreachableError(server="Postgres", url=self.url, cause=in_words(error)) from error
 
 
-async def open_pool(url: str, *, size: int = POOL_SIZE) -> Pool:
+async def open_pool(url: str, *, size: int = POOL_SIZE, answer_within_s: float = COMMAND_TIMEOUT_S) -> Pool:
     """Return a pool of at most ``size`` connections. No server is needed yet."""
+    settings = _SETTINGS | {"command_timeout": answer_within_s}
     made: Any = await asyncpg.create_pool(  # pyright: ignore[reportUnknownMemberType] - asyncpg has no types here
-        url, min_size=0, max_size=size, **_SETTINGS
+        url, min_size=0, max_size=size, **settings
     )
     return Pool(made, url)
 

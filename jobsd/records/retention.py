@@ -16,6 +16,7 @@ from jobsd.execution import OutcomeName
 from jobsd.logger import log
 from jobsd.records import folding
 from jobsd.records.queries import query
+from jobsd.records.schedules import forget_schedules
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -75,7 +76,7 @@ class Retention:
                         self._come_to[outcome] = before
             await sweep.rejected(_before(now, self._rejected))
             await sweep.effects(_before(now, max(self._rejected, _EFFECTS_AT_LEAST)))
-            await pool.fetchval(query("forget_schedules"), now - _ONCE_KEPT)
+            await forget_schedules(pool, now - _ONCE_KEPT)
             await sweep.summaries(self._months_over(now))
         except _ElsewhereError:
             return "elsewhere"

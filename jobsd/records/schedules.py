@@ -54,12 +54,16 @@ class PostgresSchedules:
     async def look(self, names: Sequence[str] | None = None) -> Looked:
         rows = await self._fetch("schedules_look", None if names is None else list(names))
         entries: dict[str, Entry] = {}
+        unread: dict[str, str] = {}
         for number, row in enumerate(rows, 1):
             if row["name"] is not None:
-                entries[row["name"]] = _entry(row)
+                try:
+                    entries[row["name"]] = _entry(row)
+                except (ValueError, TypeError) as error:
+                    unread[row["name"]] = str(error)
             if number % _AT_ONCE == 0:
                 await asyncio.sleep(0)
-        return Looked(rows[0]["now"], entries)
+        return Looked(rows[0]["now"], entries, unread)
 
     async def apply(self, changes: Sequence[Change]) -> set[str]:
         applied: set[str] = set()
@@ -68,8 +72,8 @@ class PostgresSchedules:
             applied |= {row["name"] for row in rows}
         return applied
 
-    async def put(self, schedule: Schedule, *, replace: bool) -> bool:
-        return bool(await self._fetch("schedules_put", schedule.name, _json(schedule.to_wire()), replace))
+    async def put(self, schedule: Schedule, *, version: int | None) -> bool:
+        return bool(await self._fetch("schedules_put", schedule.name, _json(schedule.to_wire()), version))
 
     async def remove(self, name: str) -> bool:
         return bool(await self._fetch("schedules_remove", name))
@@ -82,6 +86,29 @@ class PostgresSchedules:
             return await self._pool.fetch(_QUERIES[name], *args)
         except (asyncpg.UndefinedTableError, asyncpg.UndefinedFunctionError, asyncpg.InvalidSchemaNameError) as error:
             raise SchemaError(f"{error}; run `jobsd migrate`") from None
+
+
+async def forget_schedules(pool: Pool, before: datetime) -> None:
+    """Delete what was to be once and had its time before an instant, and what no daemon has declared for 30 days."""
+    await pool.execute(query("forget_schedules"))
+    before_ms, after = ms_from_datetime(before), ""
+    while rows := await pool.fetch(query("schedules_once"), before_ms, after, _MOST):
+        after = rows[-1]["name"]
+        gone = [row for row in rows if _is_over(row, before_ms)]
+        if gone:
+            names, versions = [row["name"] for row in gone], [row["version"] for row in gone]
+            await pool.execute(query("schedules_forget"), names, versions)
+
+
+def _is_over(row: Mapping[str, Any], before_ms: int) -> bool:
+    """Say whether its one due time was before; of what cannot be read that is not known."""
+    try:
+        schedule = Schedule.from_wire({**from_json(row["definition"]), "name": row["name"]}, row["source"])
+        state = State.from_wire(from_json(row["state"]))
+        due = schedule.expression(state.anchor).next(0)
+    except (ValueError, TypeError):
+        return False
+    return due is not None and due < before_ms and not state.waiting
 
 
 _QUERIES = {

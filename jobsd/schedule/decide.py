@@ -21,7 +21,7 @@ LATE_MS = 60_000
 LOOK_AGAIN_MS = 500
 """After what time it is asked again whether a run has ended that others wait for."""
 MOST_WAITING = 1000
-MOST_COUNTED = 1000
+MOST_COUNTED = 100
 """Passed-over due times beyond these are not counted one by one."""
 MISSED, PAUSED, OVERLAP, HOLIDAY, FULL = "missed", "paused", "overlap", "holiday", "queue full"
 
@@ -54,23 +54,34 @@ def decide(
     after = state.cursor if schedule.start_ms is None else max(state.cursor, schedule.start_ms - 1)
     until = now if schedule.end_ms is None else min(now, schedule.end_ms - 1)
     passed: list[Passed] = []
-    if state.resumed_at is not None:
-        paused = min(state.resumed_at, until)
+    resumed_at, paused_from = state.resumed_at, state.paused_from
+    if resumed_at is not None and paused_from is not None and state.cursor < paused_from:
+        until = min(until, paused_from)  # first what was due before the pause
+    elif resumed_at is not None:
+        resumed_at, paused_from = None, None
+        paused = min(state.resumed_at or until, until)
         passed += _passed(expression, after, paused, PAUSED)
         after = max(after, paused)
-    late = expression.between(max(after, now - LATE_MS), until, MOST_WAITING)
-    due = _missed(schedule, expression, after, min(until, now - LATE_MS), passed, now=now, late=bool(late)) + late
-    if is_holiday is not None:
-        for one in [one for one in due if is_holiday(one)]:
-            due.remove(one)
-            passed.append(Passed(one, one, 1, HOLIDAY))
-    if schedule.max_runs is not None:
-        del due[max(0, schedule.max_runs - state.runs - len(state.waiting)) :]
-    fires, waiting = _in_turn(schedule, state, due, passed, live=live)
-    state = state._replace(
-        cursor=max(state.cursor, until), runs=state.runs + len(fires), waiting=waiting, resumed_at=None
+    asked = is_holiday or _never
+    late = _working(expression.between(max(after, now - LATE_MS), until, MOST_WAITING), asked, passed)
+    held = live or bool(state.waiting)
+    # Where a late one is passed over for the run before, it makes up for none.
+    made_up_for = bool(late) and not (held and schedule.overlap == "skip")
+    missed = _missed(
+        schedule, expression, after, min(until, now - LATE_MS), passed, now=now, late=made_up_for, is_holiday=asked
     )
-    waits = tuple(one for one in waiting if one in due)
+    if schedule.max_runs is not None:
+        left = max(0, schedule.max_runs - state.runs - len(state.waiting))
+        missed, late = missed[:left], late[: max(0, left - len(missed))]
+    fires, waiting = _in_turn(schedule, state, missed, late, passed, live=live)
+    state = state._replace(
+        cursor=max(state.cursor, until if resumed_at is None else paused_from or until),
+        runs=state.runs + len(fires),
+        waiting=waiting,
+        resumed_at=resumed_at,
+        paused_from=paused_from,
+    )
+    waits = tuple(one for one in waiting if one in missed or one in late)
     return Decision(state, fires, tuple(passed), waits, _next(schedule, expression, state, now))
 
 
@@ -87,6 +98,8 @@ def next_due(schedule: Schedule, expression: Expression, state: State, after: in
 
 
 def _next(schedule: Schedule, expression: Expression, state: State, now: int) -> int | None:
+    if state.resumed_at is not None:
+        return now
     due = next_due(schedule, expression, state, max(now, state.cursor))
     if not state.waiting:
         return due
@@ -94,7 +107,15 @@ def _next(schedule: Schedule, expression: Expression, state: State, now: int) ->
 
 
 def _missed(
-    schedule: Schedule, expression: Expression, after: int, until: int, passed: list[Passed], *, now: int, late: bool
+    schedule: Schedule,
+    expression: Expression,
+    after: int,
+    until: int,
+    passed: list[Passed],
+    *,
+    now: int,
+    late: bool,
+    is_holiday: Callable[[int], bool],
 ) -> list[int]:
     """Return the missed due times in (after, until] that are caught up; note the others.
 
@@ -105,9 +126,23 @@ def _missed(
     chosen: list[int] = []
     limit = {"skip": 0, "once": 0 if late else 1, "all": schedule.missed_limit}[schedule.missed]
     if limit:
-        chosen = expression.between(max(after, now - schedule.missed_window_ms), until, limit, latest=True)
+        most = limit if is_holiday is _never else max(limit, MOST_COUNTED)
+        found = expression.between(max(after, now - schedule.missed_window_ms), until, most, latest=True)
+        chosen = [due for due in found if not is_holiday(due)][-limit:]
+        passed += [Passed(due, due, 1, HOLIDAY) for due in found if chosen and due > chosen[0] and due not in chosen]
     passed += _passed(expression, after, chosen[0] - 1 if chosen else until, MISSED)
     return chosen
+
+
+def _working(due: Sequence[int], is_holiday: Callable[[int], bool], passed: list[Passed]) -> list[int]:
+    """Return those that are on no holiday; note the others."""
+    free = [one for one in due if is_holiday(one)]
+    passed += [Passed(one, one, 1, HOLIDAY) for one in free]
+    return [one for one in due if one not in free]
+
+
+def _never(_: int) -> bool:
+    return False
 
 
 def _passed(expression: Expression, after: int, until: int, reason: str) -> list[Passed]:
@@ -121,21 +156,22 @@ def _passed(expression: Expression, after: int, until: int, reason: str) -> list
 
 
 def _in_turn(
-    schedule: Schedule, state: State, due: Sequence[int], passed: list[Passed], *, live: bool
+    schedule: Schedule, state: State, missed: Sequence[int], late: Sequence[int], passed: list[Passed], *, live: bool
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return which fire now and which wait. Where runs may not overlap, one fires at the most.
 
-    What is due together was kept waiting by us, not by a run: it is run one by one.
+    What is due together was kept waiting by us, not by a run: it is run one by one. So is what was missed.
     """
     if schedule.overlap == "allow":
-        return (*state.waiting, *due), ()
-    waiting = list(state.waiting)
-    if schedule.overlap == "queue" or not (live or waiting):
-        room = MOST_WAITING - len(waiting)
-        waiting += due[:room]
-        passed += [Passed(one, one, 1, FULL) for one in due[room:]]
-    elif due:
-        passed.append(Passed(due[0], due[-1], len(due), OVERLAP))
+        return (*state.waiting, *missed, *late), ()
+    due = [*missed, *late]
+    if schedule.overlap == "skip" and (live or state.waiting):
+        due = list(missed)
+        if late:
+            passed.append(Passed(late[0], late[-1], len(late), OVERLAP))
+    room = MOST_WAITING - len(state.waiting)
+    waiting = [*state.waiting, *due[:room]]
+    passed += [Passed(one, one, 1, FULL) for one in due[room:]]
     if live or not waiting:
         return (), tuple(waiting)
     return (waiting[0],), tuple(waiting[1:])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, get_args
+
+from jobsd.job import is_queue_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,15 +76,51 @@ class Schedule:
 
     @classmethod
     def from_wire(cls, wire: dict[str, Any], source: Source) -> Self:
-        """Return it; what a later version has added is passed over."""
+        """Return it; what a later version has added is passed over. Raises ValueError for what this one cannot read."""
         known = {name: value for name, value in wire.items() if name in _NAMES}
-        known["args"] = tuple(known.get("args", ()))
-        return cls(**known, source=source)
+        try:
+            known["args"] = tuple(known.get("args", ()))
+            read = cls(**known, source=source)
+        except TypeError as error:
+            raise ValueError(error) from None
+        for one in fields(cls):
+            value, kinds = getattr(read, one.name), _KINDS.get(one.name)
+            if kinds is not None and (not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds)):
+                msg = f"{one.name} is {value!r}"
+                raise ValueError(msg)
+        if (
+            read.missed not in get_args(Missed)
+            or read.overlap not in get_args(Overlap)
+            or not is_queue_name(read.queue)
+        ):
+            msg = f"missed is {read.missed!r}, overlap {read.overlap!r}, queue {read.queue!r}"
+            raise ValueError(msg)
+        return read
 
 
 _UNTOLD = {"name", "source", "is_holiday"}
 _ALWAYS = {"task", "at", "zone"}
 _NAMES = {one.name for one in fields(Schedule)} - {"source", "is_holiday"}
+_MAYBE = (int, type(None))
+_KINDS: dict[str, tuple[type, ...]] = {
+    "name": (str,),
+    "task": (str,),
+    "at": (str,),
+    "zone": (str,),
+    "seconds": (bool,),
+    "both_days": (bool,),
+    "kwargs": (dict,),
+    "timeout_ms": _MAYBE,
+    "retries": _MAYBE,
+    "retry_delay_ms": _MAYBE,
+    "missed_limit": (int,),
+    "missed_window_ms": (int,),
+    "jitter_ms": (int,),
+    "start_ms": _MAYBE,
+    "end_ms": _MAYBE,
+    "max_runs": _MAYBE,
+    "enabled": (bool,),
+}
 _DEFAULTS: dict[str, Any] = {
     "args": (),
     "kwargs": {},

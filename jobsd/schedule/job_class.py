@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from jobsd.definition import AsyncTask, register
@@ -16,6 +17,7 @@ from jobsd.schedule.options import schedule_of
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine
 
+    from jobsd.context import Context
     from jobsd.schedule.definition import Missed, Overlap, Schedule
 
 # How the class calls what is called otherwise elsewhere.
@@ -60,6 +62,11 @@ class BaseScheduledJob:
         super().__init_subclass__(**options)
         if cls.job_id is not None:
             _declare(cls)
+
+    @property
+    def ctx(self) -> Context:
+        """The context of the job that runs: ``self.ctx.due_at``, ``self.ctx.log`` … Raises OutsideJobError."""
+        return _context("self.ctx")
 
     async def execute(self) -> Any:
         """Do the work. ``{"success": bool, "message": str, "data": …}`` is what is expected of it.
@@ -117,19 +124,48 @@ def _checked(cls: type[BaseScheduledJob], place: str) -> Schedule:
 def _problems(cls: type[BaseScheduledJob]) -> list[tuple[str, str]]:
     problems: list[tuple[str, str]] = []
     if (cls.cron is None) == (cls.interval_seconds is None):
-        problem = "a job has one of cron and interval_seconds" + ("" if cls.cron is None else ", not both")
+        problem = "a job has one of cron and interval_seconds, " + (
+            "and this has none" if cls.cron is None else "not both"
+        )
         problems += [("cron", problem), ("interval_seconds", problem)][: 1 if cls.cron is None else 2]
     elif cls.interval_seconds is not None and not _is_number(cls.interval_seconds, whole=True):
         problems.append(("interval_seconds", f"{cls.interval_seconds!r} {_WHOLE_SECONDS}"))
     if cls.retry_delay_seconds is not None and not _is_number(cls.retry_delay_seconds):
         problems.append(("retry_delay_seconds", f"{cls.retry_delay_seconds!r} is not a number of seconds"))
-    if cls.execute is BaseScheduledJob.execute or not inspect.iscoroutinefunction(cls.execute):
+    problems += _strange(cls)
+    if cls.execute is BaseScheduledJob.execute:
         problems.append(("execute", "what it does is missing: async def execute(self)"))
+    elif not inspect.iscoroutinefunction(cls.execute):
+        problems.append(("execute", "it is not async; write async def execute(self)"))
     elif needed := _needed(cls.execute)[1:]:
         problems.append(("execute", f"it is called without arguments, and needs {', '.join(needed)}"))
     if cls.__init__ is not object.__init__ and (needed := _needed(cls.__init__)[1:]):
         problems.append(("__init__", f"the job is made without arguments, and needs {', '.join(needed)}"))
     return problems
+
+
+# What it is called elsewhere, and would be passed over in silence.
+_ELSEWHERE = {
+    "timezone": "zone",
+    "tz": "zone",
+    "interval": "interval_seconds",
+    "timeout_seconds": "timeout",
+    "misfire_grace_time": "missed_window",
+    "coalesce": "missed",
+    "max_instances": "overlap",
+}
+
+
+def _strange(cls: type[BaseScheduledJob]) -> list[tuple[str, str]]:
+    """Return what was probably meant by attributes that mean nothing here; others are the job's own affair."""
+    known = list(BaseScheduledJob.__annotations__)
+    own = [name for name, value in vars(cls).items() if not name.startswith("_") and not callable(value)]
+    found: list[tuple[str, str]] = []
+    for name in own:
+        meant = _ELSEWHERE.get(name) or next(iter(get_close_matches(name, known, 1, cutoff=0.8)), None)
+        if name not in known and meant is not None:
+            found.append((name, f"it means nothing here; did you mean {meant}?"))
+    return found
 
 
 def _is_number(value: object, *, whole: bool = False) -> bool:
@@ -202,10 +238,14 @@ async def db_context() -> AsyncGenerator[Any]:
     OutsideJobError elsewhere, NotConfiguredError where the daemon has no database. Its statements have no other time
     limit than the job.
     """
+    async with _context("db_context()").db.acquire() as connection, connection.transaction():
+        yield connection
+
+
+def _context(what: str) -> Any:
     from jobsd.logger import running_job  # noqa: PLC0415 - a service that only shares the module has no structlog
 
-    ctx: Any = running_job.get()
+    ctx = running_job.get()
     if ctx is None:
-        raise OutsideJobError(what="db_context()")
-    async with ctx.db.acquire() as connection, connection.transaction():
-        yield connection
+        raise OutsideJobError(what=what)
+    return ctx

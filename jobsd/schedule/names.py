@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 from datetime import UTC, datetime, timedelta
 
-SCHEDULE, DUE = "s", "sd"
-"""Keys of a payload's options: the schedule's name, and the due time that the job is of, epoch ms."""
+SCHEDULE, DUE, ZONE = "s", "sd", "sz"
+"""Keys of a payload's options: the schedule's name, the due time that the job is of, epoch ms, its zone if not UTC."""
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _LENGTH = 12

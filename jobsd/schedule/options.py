@@ -6,6 +6,7 @@ that repeats what was given and says what is allowed.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -238,8 +239,8 @@ def _instant(value: object) -> int:
 
 
 def _text(value: object) -> str:
-    if not isinstance(value, str) or len(value) > _LONGEST_DESCRIPTION:
-        msg = f"{_short(value)} is not a text of at most {_LONGEST_DESCRIPTION:,} characters"
+    if not isinstance(value, str) or len(value) > _LONGEST_DESCRIPTION or "\0" in value:
+        msg = f"{_short(value)} is not a text of at most {_LONGEST_DESCRIPTION:,} characters, none of them zero"
         raise ValueError(msg)
     return value
 
@@ -256,6 +257,7 @@ def _args(value: object) -> tuple[tuple[Any, ...], dict[str, Any]]:
         raise ValueError(msg)
     try:
         encoded = to_json(given)
+        json.loads(encoded, parse_constant=_refuse_constant)
         hidden = as_they_are(given) != encoded
     except (PydanticSerializationError, ValueError, RecursionError) as error:
         msg = f"they have no JSON form: {error}"
@@ -267,7 +269,24 @@ def _args(value: object) -> tuple[tuple[Any, ...], dict[str, Any]]:
         msg = f"they are {len(encoded):,} bytes of JSON; at most {_LARGEST_ARGS:,} are allowed"
         raise ValueError(msg)
     plain: Any = from_json(encoded)
+    if _has_zero(plain):
+        msg = "they hold a zero character, which Postgres takes in no text"
+        raise ValueError(msg)
     return ((), cast("dict[str, Any]", plain)) if isinstance(plain, dict) else (tuple(plain), {})
+
+
+def _has_zero(value: Any) -> bool:
+    if isinstance(value, dict):
+        given = cast("dict[str, Any]", value)
+        return any(_has_zero(key) or _has_zero(item) for key, item in given.items())
+    if isinstance(value, list):
+        return any(map(_has_zero, cast("list[Any]", value)))
+    return isinstance(value, str) and "\0" in value
+
+
+def _refuse_constant(name: str) -> None:
+    msg = f"{name} is no number of JSON"
+    raise ValueError(msg)
 
 
 def _is_parameter(name: object) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, cast
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,7 +29,8 @@ class State(NamedTuple):
     paused_at: int | None = None
     paused_by: str = ""
     resumed_at: int | None = None
-    """Up to here it was paused: what was due meanwhile is passed over."""
+    """Up to here, from ``paused_from`` on, it was paused: what was due meanwhile is passed over."""
+    paused_from: int | None = None
 
     def to_wire(self) -> dict[str, Any]:
         defaults = State._field_defaults
@@ -41,9 +42,27 @@ class State(NamedTuple):
 
     @classmethod
     def from_wire(cls, wire: Mapping[str, Any]) -> Self:
+        """Return it. Raises TypeError for what this version cannot read."""
         known = {name: value for name, value in wire.items() if name in cls._fields}
         known["waiting"] = tuple(known.get("waiting", ()))
+        for name, value in known.items():
+            if not _is_sound(name, value):
+                msg = f"{name} is {value!r}"
+                raise TypeError(msg)
         return cls(**known)
+
+
+def _is_sound(name: str, value: object) -> bool:
+    """Say whether it is what State has under this name."""
+    match name:
+        case "last_job" | "last_queue" | "paused_by":
+            return isinstance(value, str)
+        case "waiting":
+            return isinstance(value, tuple) and all(type(one) is int for one in cast("tuple[Any, ...]", value))
+        case "cursor" | "anchor" | "runs":
+            return type(value) is int
+        case _:
+            return value is None or type(value) is int
 
 
 class Entry(NamedTuple):
@@ -61,6 +80,13 @@ class Entry(NamedTuple):
 
     Of one that came through the outbox Redis may know better (RedisSchedules.live).
     """
+
+
+class Ended(NamedTuple):
+    """How the last job of a schedule has ended, and at what instant as far as it is known."""
+
+    outcome: str
+    at: int | None = None
 
 
 class Fired(NamedTuple):
@@ -100,6 +126,8 @@ class Looked(NamedTuple):
     now: int
     """The server's time, epoch ms."""
     entries: dict[str, Entry]
+    unread: dict[str, str] = {}  # noqa: RUF012 - nobody writes to it
+    """Names of what this version cannot read, of a later one perhaps, and why."""
 
 
 class Beat(NamedTuple):
@@ -133,6 +161,11 @@ class Past(NamedTuple):
     last: int | None = None
     """The latest of ``due_times``, as far as the store tells."""
 
+    @classmethod
+    def from_wire(cls, wire: Mapping[str, Any]) -> Self:
+        """Return it; what a later version has added is passed over."""
+        return cls(**{name: value for name, value in wire.items() if name in cls._fields})
+
 
 class Store(Protocol):
     """Where schedules are kept, and judged: Postgres where there is one, else Redis.
@@ -160,8 +193,8 @@ class Store(Protocol):
         """Say that a daemon of this declaration is alive, and hear whether there is news."""
         ...
 
-    async def put(self, schedule: Schedule, *, replace: bool) -> bool:
-        """Write a run-time entry; False: the name is taken (or, with ``replace``, no run-time entry has it).
+    async def put(self, schedule: Schedule, *, version: int | None) -> bool:
+        """Write a new run-time entry, or replace the one in this ``version``; False: the name is taken, or it moved on.
 
         Its past is kept where it is replaced. Raises NotConfiguredError where there is no Postgres.
         """

@@ -14,6 +14,7 @@ from jobsd.events import Event
 from jobsd.logger import log
 from jobsd.schedule.decide import MOST_COUNTED
 from jobsd.schedule.state import Change
+from jobsd.store import spare_schedules
 from jobsd.store.spare_schedules import Spare, past_of
 
 if TYPE_CHECKING:
@@ -34,24 +35,35 @@ class Bridge:
         return now, {name: _further(spares.get(name), plan.state) for name, plan in plans.items()}
 
     async def carry(self, store: Store) -> bool:
-        """Carry to ``store`` what was decided meanwhile; say whether there was anything."""
+        """Carry to ``store`` what was decided meanwhile; say whether anything was."""
         if not await self.spares.any():
             return False
         _, spares = await self.spares.look()
         lines = await self.spares.lines()
+        more = len(lines) >= spare_schedules.MOST_LINES
         past: dict[str, list[Past]] = defaultdict(list)
         for line in map(past_of, lines):
             past[line.name].append(line)
-        looked = await store.look(list(spares))
-        changes = [
-            Change(name, entry.version, _joined(entry.state, spares[name].state), carried=_undecided(past[name], entry))
-            for name, entry in looked.entries.items()
-        ]
+        names = spares.keys() | past.keys()
+        looked = await store.look(list(names))
+        changes: list[Change] = []
+        for name, entry in looked.entries.items():
+            state = entry.state
+            if more:  # what the next lot tells is not decided yet
+                state = _come_to(state, past[name])
+            elif name in spares:
+                state = _joined(state, spares[name].state)
+            changes.append(Change(name, entry.version, state, carried=_undecided(past[name], entry)))
         applied = await store.apply(changes)
-        done = {name: spare for name, spare in spares.items() if name in applied or name not in looked.entries}
-        await self.spares.forget(done, [line for line in lines if past_of(line).name in done])
-        log.info(Event.SCHEDULES_CARRIED, schedules=len(applied), due_times=sum(len(past[name]) for name in applied))
-        return True
+        here = looked.entries.keys() | looked.unread.keys()  # what a later version can read, it carries
+        done = {name for name in names if name in applied or name not in here}
+        carried = [line for line in lines if past_of(line).name in done]
+        over = {} if more else {name: spare for name, spare in spares.items() if name in done}
+        await self.spares.forget(over, carried)
+        if applied:
+            due_times = sum(len(past[name]) for name in applied)
+            log.info(Event.SCHEDULES_CARRIED, schedules=len(applied), due_times=due_times)
+        return bool(done)  # what others are changing in this moment is carried later, and keeps no other waiting
 
 
 def _undecided(lines: Sequence[Past], entry: Entry) -> list[Past]:
@@ -66,6 +78,10 @@ def _undecided(lines: Sequence[Past], entry: Entry) -> list[Past]:
     return found
 
 
+def _come_to(state: State, lines: Sequence[Past]) -> State:
+    return state._replace(cursor=max([state.cursor, *(line.last or line.due for line in lines)]))
+
+
 def _further(spare: Spare | None, planned: State) -> Spare:
     if spare is None:
         return Spare(0, planned)
@@ -77,5 +93,9 @@ def _joined(kept: State, meanwhile: State) -> State:
     if meanwhile.cursor <= kept.cursor:
         return kept
     return meanwhile._replace(
-        anchor=kept.anchor, paused_at=kept.paused_at, paused_by=kept.paused_by, resumed_at=kept.resumed_at
+        anchor=kept.anchor,
+        paused_at=kept.paused_at,
+        paused_by=kept.paused_by,
+        resumed_at=kept.resumed_at,
+        paused_from=kept.paused_from,
     )

@@ -7,19 +7,15 @@ import random
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
-from pydantic_core import from_json, to_json
-
 from jobsd.clock import monotonic, utc_from_ms
 from jobsd.errors import EnqueueError, UnreachableError
 from jobsd.events import Event
-from jobsd.expressions import ExpressionError
 from jobsd.logger import log
-from jobsd.schedule.decide import decide
-from jobsd.schedule.declared import fingerprint_of
-from jobsd.schedule.definition import Schedule
+from jobsd.schedule.decide import decide, next_due
 from jobsd.schedule.state import Change, Fired, Passed
 from jobsd.schedule_jobs import job_of
 from jobsd.scheduler.plans import Plans
+from jobsd.scheduler.roster import Roster
 from jobsd.service import Service
 from jobsd.store.connection import AWAY
 from jobsd.zones import zone_named
@@ -28,18 +24,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from jobsd.schedule.decide import Decision
+    from jobsd.schedule.definition import Schedule
     from jobsd.schedule.state import Entry, Looked, State, Store
     from jobsd.scheduler.bridge import Bridge
     from jobsd.scheduler.plans import Plan
 
 BEAT_S = 5.0
-_ALL_S = 300.0
-"""All entries are looked at so often, whatever was told of them."""
-_MOST = 200
+_NEWS_EVERY_S = 1.0
+"""All entries are read no more often than this, whatever is changed in them."""
+_MOST = 100
 """Schedules that one tick decides about: more would keep the event loop from others for too long."""
 _ASIDE_S = 0.05, 0.2
 """How long a daemon that came second leaves the next due times to whoever came first."""
 _WAIT_S = 0.1
+_LATER_MS = 5000
+_AT_ONCE_S = 0.01
+"""How long it decides before others have their turn in the event loop."""
 _TRACED_MS = 120_000
 _PATIENCE_MS = 2000
 """How long a due time waits for a Postgres that does not answer."""
@@ -68,22 +68,16 @@ class Scheduler(Service):
         self._live = live
         self._outbox = bridge is not None
         self._bridge = bridge
-        self._ours = {schedule.name: schedule for schedule in schedules}
-        self._written = {name: _as_written(schedule) for name, schedule in self._ours.items()}
-        self._fingerprint = fingerprint_of(schedules)
-        self._seen: str | None = None
-        """What the last beat told of all entries."""
-        self._declared = False
+        self._roster = Roster(store, self.plans, schedules)
         self._ahead_ms = 0.0
         """The server's time less the monotonic clock's."""
-        self._beat_at = self._all_at = 0.0
+        self._beat_at = self._heard_at = 0.0
         self._aside_s = 0.0
         self._news = asyncio.Event()
-        self._superseded: set[str] = set()
 
     def heard(self) -> None:
         """Look at all entries soon: somebody has changed one."""
-        self._beat_at = 0.0
+        self._beat_at = min(self._beat_at, self._heard_at + _NEWS_EVERY_S)
         self._news.set()
 
     def stop(self) -> None:
@@ -94,9 +88,13 @@ class Scheduler(Service):
         try:
             await self._tick()
         except UnreachableError:
+            self._roster.unheard()
             self._beat_at = 0.0
             if self._bridge is not None:
                 await self._fire_meanwhile(self._bridge)
+            raise
+        except AWAY:
+            self._roster.unheard()
             raise
         return None
 
@@ -108,90 +106,24 @@ class Scheduler(Service):
             await self._fire(due)
         await self._sleep()
 
-    # --- what there is ----------------------------------------------------------------------------------
-
     async def _beat(self) -> None:
-        if not self._declared:
-            await self._store.declare(list(self._ours.values()), self._fingerprint, at_start=True)
-            self._declared = True
         if self._bridge is not None and await self._bridge.carry(self._store):
-            self._seen = None
-        beat = await self._store.beat(self._fingerprint)
-        self._set_clock(beat.now)
-        if beat.mark != self._seen or monotonic() >= self._all_at:
-            await self._take_in(await self._look(None))
-            self._seen, self._all_at = beat.mark, monotonic() + _ALL_S
-        self._beat_at = monotonic() + BEAT_S
-
-    async def _take_in(self, looked: Looked) -> None:
-        """Plan what is ours to fire, and no more what is not."""
-        missing = [schedule for name, schedule in self._ours.items() if name not in looked.entries]
-        left = [self._ours[name] for name, entry in looked.entries.items() if name in self._ours and not entry.declared]
-        if missing or left:
-            await self._store.declare([*missing, *left], self._fingerprint, at_start=False)
-            await self._restore(await self._look([schedule.name for schedule in missing]))
-            looked = await self._look(None)
-        for name in set(self.plans.names()) - looked.entries.keys():
-            self.plans.drop(name)
-        for number, entry in enumerate(looked.entries.values(), 1):
-            self._plan(entry)
-            if number % _MOST == 0:
-                await asyncio.sleep(0)
-
-    async def _restore(self, looked: Looked) -> None:
-        """Let what a Redis without memory begins anew go on from where it was seen last."""
-        seen = {name: plan.state for name in looked.entries if (plan := self.plans.get(name)) is not None}
-        changes = [Change(name, 1, seen[name]) for name in seen]
-        await self._store.apply([change for change in changes if looked.entries[change.name].version == 1])
-
-    def _plan(self, entry: Entry) -> None:
-        name = entry.schedule.name
-        ours = self._ours.get(name)
-        if entry.schedule.source == "runtime":
-            schedule = entry.schedule
-        elif ours is not None and self._is_ours(entry):
-            schedule = ours
-            self._superseded.discard(name)
-        else:
-            self.plans.drop(name)
-            if ours is not None and name not in self._superseded:
-                self._superseded.add(name)
-                log.warning(Event.SCHEDULE_SUPERSEDED, schedule=name, consequence=_SUPERSEDED)
-            return
-        try:
-            self.plans.plan(entry, schedule)
-        except ExpressionError as error:  # of a later version of jobsd
-            self.plans.drop(name)
-            log.error(Event.SCHEDULE_REFUSED, schedule=name, cause=str(error))
-
-    def _is_ours(self, entry: Entry) -> bool:
-        return self._written[entry.schedule.name] == entry.schedule
+            self._roster.doubt()
+        self._set_clock(await self._roster.beat())
+        self._heard_at = monotonic()
+        self._beat_at = self._heard_at + BEAT_S
 
     # --- what is due --------------------------------------------------------------------------------------
 
     async def _fire(self, names: Sequence[str]) -> None:
         if self._bridge is not None and await self._bridge.carry(self._store):
-            self._seen, self._beat_at = None, 0.0
+            self._look_at_all()
             return
-        looked = await self._look(names)
-        for name in names:
-            if name not in looked.entries:  # it was removed, or Redis has lost everything
-                self._seen, self._beat_at = None, 0.0
-                self.plans.again(name, looked.now + int(_WAIT_S * 1000))
-        entries = [entry for entry in looked.entries.values() if self._still(entry)]
-        live = await self._live_of(entries)
-        decisions = [
-            (
-                entry,
-                _decide(self.plans[entry.schedule.name], entry.state, looked.now, live=entry.state.last_job in live),
-            )
-            for entry in entries
-        ]
-        changes = [
-            change
-            for entry, decision in decisions
-            if (change := self._change(entry.schedule, entry.version, entry.state, decision, looked.now)) is not None
-        ]
+        looked = await self._store.look(names)
+        self._set_clock(looked.now)
+        self._miss(names, looked)
+        entries = [entry for entry in looked.entries.values() if self._roster.still(entry)]
+        decisions, changes = await self._decisions(entries, looked.now)
         applied = await self._store.apply(changes) if changes else set[str]()
         told = {change.name: change for change in changes}
         for entry, decision in decisions:
@@ -206,6 +138,49 @@ class Scheduler(Service):
                 self.plans.again(name, looked.now + int(_WAIT_S * 1000))
         self._step_aside(won=bool(applied), lost=not applied and bool(entries))
 
+    def _look_at_all(self) -> None:
+        self._roster.doubt()
+        self._beat_at = 0.0
+
+    def _miss(self, names: Sequence[str], looked: Looked) -> None:
+        for name in names:
+            if name in looked.unread:
+                self.plans.drop(name)
+            elif name not in looked.entries:  # it was removed, or Redis has lost everything
+                self._look_at_all()
+                self.plans.again(name, looked.now + int(_WAIT_S * 1000))
+
+    async def _decisions(self, entries: Sequence[Entry], now: int) -> tuple[list[tuple[Entry, Decision]], list[Change]]:
+        """Decide about each, and return what is to be written of them."""
+        live = await self._live_of(entries)
+        decisions: list[tuple[Entry, Decision]] = []
+        changes: list[Change] = []
+        began = monotonic()
+        for entry in entries:
+            judged = self._judge(entry.schedule.name, entry.version, entry.state, now, live)
+            if judged is None:
+                continue
+            change, decision = judged
+            decisions.append((entry, decision))
+            if change is not None:
+                changes.append(change)
+            if monotonic() - began > _AT_ONCE_S:
+                await asyncio.sleep(0)
+                began = monotonic()
+        return decisions, changes
+
+    def _judge(
+        self, name: str, version: int, state: State, now: int, live: set[str]
+    ) -> tuple[Change | None, Decision] | None:
+        """Decide about one; None: it cannot be fired, which must not keep others from it."""
+        plan = self.plans[name]
+        try:
+            decision = _decide(plan, state, now, live=state.last_job in live)
+            return self._change(plan.schedule, version, state, decision, now), decision
+        except Exception as error:  # noqa: BLE001 - of a later version of jobsd, perhaps
+            self._roster.refuse(name, error)
+            return None
+
     async def _fire_meanwhile(self, bridge: Bridge) -> None:
         """Fire what is overdue in Redis: Postgres does not answer."""
         names = self.plans.due(self._now() - _PATIENCE_MS, _MOST)
@@ -216,8 +191,13 @@ class Scheduler(Service):
         changes: dict[str, tuple[Change | None, Decision]] = {}
         for name, spare in stands.items():
             plan = self.plans[name]
-            decision = _decide(plan, spare.state, now, live=spare.state.last_job in live)
-            changes[name] = self._change(plan.schedule, spare.version, spare.state, decision, now), decision
+            if spare.version == 0 and _was_due(plan, spare.state) < now - _TRACED_MS:
+                # We were not there either: what others have fired by then Redis may have forgotten. Postgres knows.
+                self.plans.again(name, now + _LATER_MS)
+                continue
+            judged = self._judge(name, spare.version, spare.state, now, live)
+            if judged is not None:
+                changes[name] = judged
         applied = await bridge.spares.apply([change for change, _ in changes.values() if change is not None])
         for name, (change, decision) in changes.items():
             if change is None or name in applied:
@@ -225,14 +205,6 @@ class Scheduler(Service):
                 self.plans.note(name, state, decision.next)
                 if change is not None:
                     self._say(change)
-
-    def _still(self, entry: Entry) -> bool:
-        """Say whether it is as it was planned; if not, plan it anew."""
-        plan = self.plans.get(entry.schedule.name)
-        if plan is not None and plan.written == entry.schedule:
-            return True
-        self._plan(entry)
-        return False
 
     async def _live_of(self, entries: Iterable[Entry]) -> set[str]:
         """Return the last jobs that have not ended, of those schedules whose runs may not overlap."""
@@ -284,11 +256,6 @@ class Scheduler(Service):
 
     # --- time -----------------------------------------------------------------------------------------------
 
-    async def _look(self, names: Sequence[str] | None) -> Looked:
-        looked = await self._store.look(names)
-        self._set_clock(looked.now)
-        return looked
-
     def _set_clock(self, now: int) -> None:
         """Note the server's time, as it was before the answer came: the estimate is late, never early."""
         self._ahead_ms = now - monotonic() * 1000
@@ -309,9 +276,10 @@ class Scheduler(Service):
         self._news.clear()
 
 
-def _as_written(schedule: Schedule) -> Schedule:
-    """Return it as a store gives it back."""
-    return Schedule.from_wire({**from_json(to_json(schedule.to_wire())), "name": schedule.name}, schedule.source)
+def _was_due(plan: Plan, state: State) -> int:
+    """Return its first due time that is not decided, or an instant beyond all."""
+    after = max(state.cursor, state.resumed_at or 0)
+    return next_due(plan.schedule, plan.expression, state, after) or 2**53
 
 
 def _decide(plan: Plan, state: State, now: int, *, live: bool) -> Decision:
@@ -326,12 +294,19 @@ def _holidays(plan: Plan) -> Callable[[int], bool] | None:
 
     def asked(due: int) -> bool:
         try:
-            return bool(is_holiday(utc_from_ms(due).astimezone(zone)))
-        except Exception as error:  # noqa: BLE001 - who wants it to run hears of the error; who waits in vain does not
+            answer: object = is_holiday(utc_from_ms(due).astimezone(zone))
+            return _truth(answer)
+        # Who wants it to run hears of the error; who waits in vain does not. Nothing that it raises is meant for us.
+        except (Exception, asyncio.CancelledError, SystemExit) as error:  # noqa: BLE001
             log.warning(Event.HOLIDAYS_FAILED, schedule=plan.schedule.name, exc_info=error)
             return False
 
     return asked
 
 
-_SUPERSEDED = "another daemon that is alive declares it otherwise, and came later: it is not fired here"
+def _truth(answer: object) -> bool:
+    """Return it. A coroutine, for one, would be true for ever."""
+    if isinstance(answer, bool):
+        return answer
+    msg = f"it says {answer!r}, which is neither true nor false"
+    raise TypeError(msg)

@@ -45,6 +45,7 @@ _OF_SHARD = {
     "outbox": "zset",
     "schedules": "hash",
     "declared": "zset",
+    "declaring": "zset",
     "spare": "hash",
     "spared": "list",
     "records": "stream",

@@ -14,7 +14,8 @@ from pydantic_core import from_json, to_json
 from jobsd.errors import NotConfiguredError
 from jobsd.schedule.definition import Schedule
 from jobsd.schedule.state import Beat, Entry, Looked, Past, State
-from jobsd.store.keys import DEFAULT_SHARD, base_key, shard_key
+from jobsd.store.codec import UndecodableError, decode_payload
+from jobsd.store.keys import DEFAULT_SHARD, JOB, NO_CHILD, PARKED, base_key, shard_key
 from jobsd.store.scripts import Scripts
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ _MOST_JOBS = 200
 _AT_ONCE = 200
 """Entries that are read before others have their turn in the event loop."""
 _ALIVE_MS = 30_000
-_WHEN = ("at", "zone", "seconds", "start_ms", "enabled")
+_TIMES = ("at", "zone", "seconds", "start_ms")
+_WHETHER = ("enabled", "end_ms", "max_runs")
 
 
 class RedisSchedules:
@@ -50,7 +52,7 @@ class RedisSchedules:
             args: list[Any] = [fingerprint, int(at_start)]
             for one in schedules[start : start + _MOST_ENTRIES]:
                 wire = one.to_wire()
-                when = to_json([wire.get(name) for name in _WHEN])
+                when = b"\t".join(to_json([wire.get(name) for name in names]) for names in (_TIMES, _WHETHER))
                 args += one.name, one.source, to_json(wire), when
             await self._scripts.call("declare", [self._shard_key], args)
 
@@ -84,9 +86,13 @@ class RedisSchedules:
             stored = dict(zip(names, found[0], strict=True))
         alive = {text.decode() for text, seen in declared if seen > now - _ALIVE_MS}
         entries: dict[str, Entry] = {}
+        unread: dict[str, str] = {}
         for number, (name, text) in enumerate(stored.items(), 1):
             if text is not None:
-                entries[name] = _entry(name, text, alive)
+                try:
+                    entries[name] = _entry(name, text, alive)
+                except (ValueError, TypeError) as error:
+                    unread[name] = str(error)
             if number % _AT_ONCE == 0:
                 await asyncio.sleep(0)
         jobs = [entry.state.last_job for entry in entries.values() if entry.state.last_job]
@@ -94,6 +100,7 @@ class RedisSchedules:
         return Looked(
             now,
             {name: entry._replace(last_is_live=entry.state.last_job in live) for name, entry in entries.items()},
+            unread,
         )
 
     async def live(self, jobs: Iterable[str], *, outbox: bool) -> set[str]:
@@ -115,11 +122,37 @@ class RedisSchedules:
         pairs = zip(asked, answers[::2], answers[1::2], strict=True)
         return {job for job, there, known in pairs if there or known is None}
 
+    async def parked(self, jobs: Sequence[tuple[str, str]]) -> dict[str, str]:
+        """Return job -> for what it is parked, of those that are: "executor:process", or "task:<name>" (keys.py).
+
+        ``jobs`` are ("<id> <incarnation>", queue).
+        """
+        found: dict[str, str] = {}
+        for start in range(0, len(jobs), _MOST_ENTRIES):
+            some = jobs[start : start + _MOST_ENTRIES]
+            pipe = self._redis.pipeline(transaction=False)
+            for job, queue in some:
+                base, job_id = base_key(queue, self._shard), job.partition(" ")[0]
+                pipe.zscore(base, job_id)
+                pipe.zscore(f"{base}:parked:{NO_CHILD}", job_id)
+            scores = await pipe.execute()
+            lines = zip(some, scores[::2], scores[1::2], strict=True)
+            parked = [(job, child) for (job, _), at, child in lines if at is not None and at <= PARKED]
+            for job, child in parked:
+                found[job] = NO_CHILD if child is not None else await self._unknown_task(job.partition(" ")[0])
+        return found
+
+    async def _unknown_task(self, job_id: str) -> str:
+        try:
+            return f"task:{decode_payload(await self._redis.get(JOB + job_id)).task}"
+        except UndecodableError:  # it has gone on meanwhile
+            return "task:"
+
     async def apply(self, changes: Sequence[Change]) -> set[str]:
         return await fire(self._scripts, self._shard, self._entries, changes, outbox=False)
 
-    async def put(self, schedule: Schedule, *, replace: bool) -> bool:
-        del schedule, replace
+    async def put(self, schedule: Schedule, *, version: int | None) -> bool:
+        del schedule, version
         raise NotConfiguredError(what="Postgres", ways=_WAYS)
 
     async def remove(self, name: str) -> bool:
@@ -138,7 +171,7 @@ class RedisSchedules:
         pipe = self._redis.pipeline(transaction=False)
         for one in names:
             pipe.lrange(f"{self._shard_key}:schedule:{one}", 0, limit - 1)
-        lines = [Past(**from_json(line)) for found in await pipe.execute() for line in found] if names else []
+        lines = [Past.from_wire(from_json(line)) for found in await pipe.execute() for line in found] if names else []
         return sorted(lines, key=lambda line: (-line.due, line.name))[:limit]
 
 

@@ -56,7 +56,7 @@ class SpareSchedules:
         return await fire(self._scripts, self._shard, self._entries, changes, outbox=True)
 
     async def any(self) -> bool:
-        return bool(await self._redis.exists(self._entries))
+        return bool(await self._redis.exists(self._entries, self._lines))
 
     async def lines(self) -> list[bytes]:
         """Return what became of due times meanwhile, the earliest first; ``past_of`` reads them."""
@@ -72,7 +72,7 @@ class SpareSchedules:
 
 
 def past_of(line: bytes) -> Past:
-    return Past(**from_json(line))
+    return Past.from_wire(from_json(line))
 
 
 def _spare(text: bytes) -> Spare:

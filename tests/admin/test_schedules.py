@@ -20,7 +20,9 @@ from jobsd.errors import (
     UnreachableError,
 )
 from jobsd.schedule.state import Change, Passed
+from jobsd.store.keys import LANED, NO_CHILD, PARKED
 from tests.admin.bureau import Bureau, a_bureau, a_schedule
+from tests.engine.hall import BASE
 from tests.waiting import until
 
 if TYPE_CHECKING:
@@ -77,6 +79,7 @@ async def test_a_trigger_waits_for_the_outcome_and_counts_as_no_run(bureau):
     await until(known)
     view = await bureau.schedules.get("nightly")
     assert (view.runs, view.last.job_id, view.why) == (0, done.job_id, "")
+    assert view.last.due_at <= view.last.ended_at <= utc_from_ms(now_ms() + 1000)
     [line] = await bureau.schedules.history("nightly")
     assert (line.state, line.manual, line.job_id, line.outcome, line.attempts) == (
         "fired", True, done.job_id, "succeeded", 1,
@@ -100,7 +103,54 @@ async def test_a_triggered_job_that_fails_says_why(bureau):
         return line.outcome is not None and "the disk is full" in (line.message or "")
 
     await until(known)
-    assert (await bureau.schedules.get("nightly")).last.outcome not in {None, "succeeded"}
+    last = (await bureau.schedules.get("nightly")).last
+    assert last.outcome not in {None, "succeeded"}
+    assert last.due_at <= last.ended_at
+
+
+async def test_a_last_job_that_is_parked_is_shown_with_the_reason(bureau):
+    bureau.work()
+    await bureau.declare(a_schedule(task="tydi"), a_schedule("other"))
+    job_id = (await bureau.schedules.trigger("nightly", wait=None)).job_id
+
+    async def parked() -> bool:
+        return bool((await bureau.schedules.get("nightly")).last.parked)
+
+    await until(parked)
+    nightly, other = await bureau.schedules.list()
+    assert nightly.last.parked == "no daemon knows task 'tydi'"
+    assert nightly.why == f"job {job_id} is parked: no daemon knows task 'tydi'; due times meanwhile are passed over"
+    assert (other.last, other.why) == (None, "")
+
+
+async def test_a_last_job_that_waits_for_a_child_process_says_so(bureau):
+    await bureau.declare(a_schedule())
+    job_id = (await bureau.schedules.trigger("nightly", wait=None)).job_id
+
+    async def there() -> bool:
+        return await bureau.hall.redis.zscore(BASE, job_id) is not None
+
+    await until(there)
+    await bureau.hall.redis.zadd(BASE, {job_id: LANED})  # it waits for its turn
+    assert (await bureau.schedules.get("nightly")).last.parked == ""
+    await bureau.hall.redis.zadd(BASE, {job_id: PARKED})
+    await bureau.hall.redis.zadd(f"{BASE}:parked:{NO_CHILD}", {job_id: 1})
+    assert (await bureau.schedules.get("nightly")).last.parked == "no child process is free"
+
+
+async def test_all_names_are_looked_at_before_anything_is_done(bureau):
+    await bureau.declare(a_schedule())
+    await bureau.schedules.expect(["nightly"])
+    with pytest.raises(ScheduleNotFoundError, match="there is no schedule 'nope'"):
+        await bureau.schedules.expect(["nightly", "nope"])
+    with pytest.raises(ScheduleOwnedError, match="'nightly' is declared in the settings"):
+        await bureau.schedules.expect(["nightly"], removable=True)
+
+
+async def test_the_history_tells_the_zone_of_each_schedule(bureau):
+    await bureau.declare(a_schedule(zone="Asia/Jakarta"))
+    await bureau.schedules.trigger("nightly", wait=None)
+    assert [line.zone for line in await bureau.schedules.history()] == ["Asia/Jakarta"]
 
 
 async def test_what_does_not_end_in_time_is_accepted_and_no_second_one_overlaps_it(bureau):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from tests.admin.bureau import FAR, Bureau, a_bureau, a_schedule, tidy
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+SOON = datetime(2098, 1, 1, tzinfo=UTC)
 TIDY = Task(tidy, "tidy", queue="low")
 
 
@@ -90,7 +92,9 @@ async def test_holidays_are_refused_since_no_daemon_would_know_them(bureau):
 
 @pytest.mark.parametrize("options", [{"args": {"n": ["\0"]}}, {"args": [{"\0": 1}]}, {"description": "a\0"}], ids=str)
 async def test_what_postgres_cannot_keep_is_refused(bureau, options):
-    with pytest.raises(ScheduleDefinitionError, match=r"(args|description): Postgres, .* takes no text with a zero"):
+    with pytest.raises(
+        ScheduleDefinitionError, match=r"(args: they hold a zero character|description: .*none of them zero)"
+    ):
         await bureau.schedules.add("nightly", task="other", at=FAR, **options)
     await bureau.schedules.add("nightly", task="other", at=FAR, args=["\\u0000", "é\u2028"])
     assert (await bureau.entry()).schedule.args == ("\\u0000", "é\u2028")
@@ -139,13 +143,68 @@ async def test_a_name_that_is_declared_or_taken_is_refused(bureau):
     assert (await bureau.schedules.get("hourly")).words == "every 1h"
 
 
+async def test_with_replace_it_is_added_or_takes_the_place_of_the_one_before_with_its_past(bureau):
+    said: dict[str, Any] = {"task": "tidy", "every": "1h", "args": {"b": [1], "a": 2.0}, "start": SOON}
+    assert await bureau.schedules.add("hourly", replace=True, **said) == "hourly"
+    await bureau.schedules.pause("hourly", by="ana")
+    await bureau.schedules.trigger("hourly", wait=None)
+    before = await bureau.entry("hourly")
+    await bureau.schedules.add("hourly", replace=True, **said | {"args": {"a": 2.0, "b": (1,)}})
+    assert await bureau.entry("hourly") == before  # the same changes nothing
+    await bureau.schedules.add("hourly", replace=True, **said | {"retries": 2})
+    same_times = await bureau.entry("hourly")
+    assert (same_times.schedule.retries, same_times.state) == (2, before.state)
+    await bureau.schedules.every("tidy", "2h", name="hourly", replace=True)
+    after = await bureau.entry("hourly")
+    assert (after.schedule.at, after.schedule.retries, after.state.paused_by) == ("@every 2h", None, "ana")
+    assert after.state.cursor > before.state.cursor
+    assert after.state.last_job == before.state.last_job
+
+
+async def test_replace_takes_the_place_of_nothing_that_is_declared_and_needs_a_name(bureau):
+    await bureau.declare(a_schedule())
+    with pytest.raises(ScheduleExistsError, match="'nightly' already, declared in the settings"):
+        await bureau.schedules.add("nightly", task="tidy", every="1h", replace=True)
+    with pytest.raises(InvalidOptionError, match="option 'replace' is True; allowed is False where no name is given"):
+        await bureau.schedules.add(task="tidy", every="1h", replace=True)
+    assert [view.task for view in await bureau.schedules.list()] == ["tidy"]
+
+
+async def test_of_services_that_replace_it_at_once_all_succeed(bureau):
+    added = [bureau.schedules.add("hourly", task="tidy", every=f"{n}h", replace=True) for n in range(1, 6)]
+    assert await asyncio.gather(*added) == ["hourly"] * 5
+    assert len(await bureau.schedules.list()) == 1
+
+
+async def test_what_is_removed_while_it_is_replaced_is_added(bureau, monkeypatch):
+    await bureau.schedules.add("hourly", task="tidy", every="1h")
+    put = bureau.schedules._store.put
+
+    async def after_a_removal(schedule, *, version):
+        if version is not None:
+            await bureau.schedules.remove("hourly")
+        return await put(schedule, version=version)
+
+    monkeypatch.setattr(bureau.schedules._store, "put", after_a_removal)
+    await bureau.schedules.add("hourly", task="tidy", every="2h", replace=True)
+    assert (await bureau.schedules.get("hourly")).words == "every 2h"
+
+
+async def test_the_history_of_a_removed_schedule_is_told_in_utc(bureau):
+    await bureau.schedules.add("nightly", task="tidy", at=FAR, zone="Asia/Jakarta")
+    await bureau.schedules.trigger("nightly", wait=None)
+    assert [line.zone for line in await bureau.schedules.history("nightly")] == ["Asia/Jakarta"]
+    await bureau.schedules.remove("nightly")
+    assert [line.zone for line in await bureau.schedules.history("nightly")] == ["UTC"]
+
+
 async def test_what_was_declared_while_an_update_was_under_way_is_not_overwritten(bureau, monkeypatch):
     await bureau.schedules.add("nightly", task="tidy", at=FAR)
     put = bureau.schedules._store.put
 
-    async def after_a_start(schedule, *, replace):
+    async def after_a_start(schedule, *, version):
         await bureau.declare(a_schedule())
-        return await put(schedule, replace=replace)
+        return await put(schedule, version=version)
 
     monkeypatch.setattr(bureau.schedules._store, "put", after_a_start)
     with pytest.raises(ScheduleOwnedError, match="'nightly' is declared in the settings"):
@@ -156,6 +215,7 @@ async def test_what_no_daemon_declares_any_more_may_be_removed(bureau, ledger_ur
     await bureau.declare(a_schedule())
     await bureau.store._pool.execute("UPDATE jobsd.schedule_declarations SET seen_at = now() - interval '1 hour'")
     assert (await bureau.schedules.get("nightly")).state == "undeclared"
+    await bureau.schedules.expect(["nightly"], removable=True)
     assert await bureau.schedules.remove("nightly")
 
 
@@ -196,8 +256,8 @@ async def test_once_refuses_what_is_no_time_to_come(bureau, given, told):
 async def test_once_begins_again_when_its_time_was_over_before_it_was_stored(bureau, monkeypatch):
     put, late = bureau.schedules._store.put, []
 
-    async def slow(schedule, *, replace):
-        stored = await put(schedule, replace=replace)
+    async def slow(schedule, *, version):
+        stored = await put(schedule, version=version)
         if not late:  # as if it had come when its time was over
             late.append(schedule.name)
             entry = await bureau.entry(schedule.name)
@@ -224,3 +284,12 @@ async def test_without_postgres_there_is_no_place_for_them(redis_url):
             with pytest.raises(NotConfiguredError) as refused:
                 await act
             assert str(refused.value) == told
+
+
+async def test_of_two_updates_at_the_same_moment_none_is_lost(bureau):
+    await bureau.schedules.add("hourly", task="tidy", every="1h")
+    await asyncio.gather(
+        bureau.schedules.update("hourly", every="2h"), bureau.schedules.update("hourly", args={"all": True})
+    )
+    schedule = (await bureau.entry("hourly")).schedule
+    assert (schedule.at, schedule.kwargs) == ("@every 2h", {"all": True})

@@ -11,7 +11,7 @@ from jobsd.admin.schedule_views import upcoming_of, view_of
 from jobsd.admin.schedules import check
 from jobsd.expressions import ExpressionError
 from jobsd.schedule.definition import Schedule
-from jobsd.schedule.state import Entry, State
+from jobsd.schedule.state import Ended, Entry, State
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 NOW = int(NOON.timestamp() * 1000)
@@ -24,13 +24,13 @@ def an_entry(state: dict[str, Any] | None = None, *, declared: bool = True, **op
     return Entry(schedule, State(**{"cursor": NOW - 1, "anchor": NOW, **(state or {})}), 1, declared=declared)
 
 
-def seen(entry: Entry, *, live: bool = False) -> tuple[str, str]:
-    view = view_of(entry, NOW, live=live, outcome=None)
+def seen(entry: Entry, *, live: bool = False, parked: str = "") -> tuple[str, str]:
+    view = view_of(entry, NOW, live=live, parked=parked)
     return view.state, view.why
 
 
 def test_what_only_waits_for_its_next_due_time_has_nothing_to_say():
-    view = view_of(an_entry(source="config"), NOW, live=False, outcome=None)
+    view = view_of(an_entry(source="config"), NOW, live=False)
     assert (view.state, view.why, view.last) == ("active", "", None)
     assert view.words == "at minute 30 of every hour, Asia/Jakarta"
     assert (view.previous_at, view.next_at) == (NOON.replace(hour=11, minute=30), NOON.replace(minute=30))
@@ -72,7 +72,9 @@ def test_what_stands_in_its_way_is_said_in_a_sentence(state, options, told):
 
 def test_what_no_daemon_declares_says_so():
     told = "undeclared", "no daemon is alive that declares it so in code"
-    assert seen(an_entry(declared=False, source="code")) == told
+    entry = an_entry(declared=False, source="code")
+    assert seen(entry) == told
+    assert view_of(entry, NOW, live=False).next_at is None  # at that time nothing would happen
 
 
 def test_a_run_that_has_not_ended_holds_up_the_next_by_its_policy():
@@ -87,8 +89,33 @@ def test_a_run_that_has_not_ended_holds_up_the_next_by_its_policy():
     assert seen(waiting, live=True)[1] == f"2 due times wait for job {id_} to end"
 
 
+def test_of_a_parked_job_it_is_said_for_what_it_waits():
+    job = {"last_job": JOB, "last_queue": "default", "last_due": NOW - HOUR}
+    id_, parked = JOB.partition(" ")[0], "task:stock:repotr"
+    unknown = f"job {id_} is parked: no daemon knows task 'stock:repotr'"
+    assert seen(an_entry(job), live=True, parked=parked)[1] == f"{unknown}; due times meanwhile are passed over"
+    queued = an_entry(job, overlap="queue")
+    assert seen(queued, live=True, parked=parked)[1] == f"{unknown}; due times meanwhile wait for it"
+    assert seen(an_entry(job, overlap="allow"), live=True, parked=parked)[1] == unknown
+    assert seen(an_entry(job, overlap="allow"), live=True, parked="executor:process")[1] == (
+        f"job {id_} is parked: no child process is free"
+    )
+    waiting = an_entry(job | {"waiting": (1, 2)}, overlap="queue")
+    assert seen(waiting, live=True, parked=parked)[1] == (
+        f"2 due times wait for job {id_} to end, which is parked: no daemon knows task 'stock:repotr'"
+    )
+    assert seen(an_entry(job), live=False, parked=parked)[1] == ""  # it has ended meanwhile
+
+
+def test_how_the_last_run_has_ended_is_told_with_its_instant():
+    entry = an_entry({"last_job": JOB, "last_queue": "default", "last_due": NOW - HOUR})
+    last = view_of(entry, NOW, live=False, ended=Ended("succeeded", NOW)).last
+    assert last is not None
+    assert (last.outcome, last.ended_at, last.parked) == ("succeeded", NOON, "")
+
+
 def test_an_entry_that_this_version_cannot_read_is_shown_all_the_same():
-    view = view_of(an_entry(at="0 99 * * *"), NOW, live=False, outcome=None)
+    view = view_of(an_entry(at="0 99 * * *"), NOW, live=False)
     assert (view.state, view.words, view.next_at) == ("unreadable", "", None)
     assert view.why.startswith("schedule '0 99 * * *', characters 3 to 4: hour '99'")
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 60
-SETTINGS = ("JOBSD_", "REDIS_", "DATABASE_")
+SETTINGS = ("JOBSD_", "REDIS_", "DATABASE_", "COLUMNS")
 _SERVERS = {"redis://:password@cache:6379/0"}  # the reader's own, for which the test's stand in
 _NOT_RUN = {"pip", "make", "export", "uvicorn"}
 

@@ -102,6 +102,13 @@ def test_an_unknown_zone_is_refused() -> None:
     )
 
 
+@pytest.mark.parametrize("zone", ["local", "posixrule", "factory"])
+def test_no_zone_is_suggested_that_is_another_one_on_each_machine(zone: str) -> None:
+    with pytest.raises(ExpressionError, match="is not the name of a time zone") as refused:
+        parse("0 9 * * *", zone=zone)
+    assert not any(name in str(refused.value) for name in ('"localtime"', '"posixrules"', '"Factory"'))
+
+
 def test_helpers_refuse_what_is_no_time_and_no_day() -> None:
     for call, message in [
         (lambda: daily_at(24, 0), "schedule 'daily_at(24, 0)': hour is 24; allowed are 0 to 23"),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -361,16 +362,25 @@ async def test_what_came_of_due_times_stays_as_long_as_executions_do_and_longer_
 async def test_schedules_that_nobody_needs_any_more_are_forgotten(database_url):
     insert = """INSERT INTO jobsd.schedules (name, source, definition, state, declared_by, created_at)
         VALUES ($1, $2, $3, $4, 'gone', $5)"""
-    once, due = '{"at": "@once 2027-01-01T00:00:00Z"}', int((NOW - timedelta(days=8)).timestamp() * 1000)
+    day = timedelta(days=1)
+
+    def once(at):
+        return json.dumps({"task": "x", "at": f"@once {at.isoformat()}"})
+
+    def state(at, **facts):
+        ms = int(at.timestamp() * 1000)
+        return json.dumps({"cursor": ms, "anchor": ms, **facts})
+
     async with a_ledger(database_url) as pool:
-        for name, source, definition, state, days in (
-            ("has been", "runtime", once, f'{{"cursor": 1, "last_due": {due}}}', 9),
-            ("waits", "runtime", once, f'{{"cursor": 1, "last_due": {due}, "waiting": [1]}}', 9),
-            ("is to be", "runtime", once, '{"cursor": 1}', 9),
-            ("goes on", "runtime", '{"at": "@hourly"}', f'{{"cursor": 1, "last_due": {due}}}', 9),
-            ("declared by none", "config", '{"at": "@hourly"}', '{"cursor": 1}', 9000),
+        for name, source, definition, stands in (
+            ("has-been", "runtime", once(NOW - 8 * day), state(NOW - 8 * day)),
+            ("was-a-week-ago", "runtime", once(NOW - 6 * day), state(NOW - 6 * day)),
+            ("waits", "runtime", once(NOW - 8 * day), state(NOW - 8 * day, waiting=[1])),
+            ("is-to-be", "runtime", once(NOW + 8 * day), state(NOW - 9 * day, last_due=1, last_job="by hand")),
+            ("goes-on", "runtime", '{"task": "x", "at": "@hourly"}', state(NOW - 9 * day)),
+            ("declared-by-none", "config", '{"task": "x", "at": "@hourly"}', state(NOW - 9 * day)),
         ):
-            await pool.execute(insert, name.replace(" ", "-"), source, definition, state, NOW - timedelta(days=days))
+            await pool.execute(insert, name, source, definition, stands, NOW - timedelta(days=9000))
         await Retention(YEAR, {}).sweep(pool, NOW, at_once)
         kept = await pool.fetch("SELECT name FROM jobsd.schedules ORDER BY name")
-    assert [row["name"] for row in kept] == ["goes-on", "is-to-be", "waits"]
+    assert [row["name"] for row in kept] == ["goes-on", "is-to-be", "waits", "was-a-week-ago"]

@@ -107,6 +107,19 @@ def test_while_others_wait_a_new_due_time_is_passed_over_or_waits_behind_them():
     assert decided(NINE, state, overlap="queue").state.waiting == hours(9)
 
 
+@pytest.mark.parametrize(("missed", "waits"), [("skip", ()), ("once", hours(11)), ("all", hours(9, 10, 11))])
+def test_what_was_missed_is_made_up_for_also_when_a_run_was_going_on(missed, waits):
+    found = decided(NINE + 2 * HOUR_MS + 30 * MINUTE_MS, missed=missed, live=True)
+    assert (found.fires, found.waits) == ((), waits)
+    assert {one.reason for one in found.passed} <= {"missed"}
+
+
+def test_a_late_one_that_is_passed_over_makes_up_for_none():
+    found = decided(NINE + 2 * HOUR_MS + 5000, missed="once", live=True)
+    assert found.waits == hours(10)
+    assert found.passed == (Passed(*hours(9, 9), 1, "missed"), Passed(*hours(11, 11), 1, "overlap"))
+
+
 def test_a_queue_has_an_end():
     state = State(HALF_PAST_EIGHT, HALF_PAST_EIGHT, waiting=tuple(range(MOST_WAITING)))
     found = decided(NINE, state, live=True, overlap="queue")
@@ -128,6 +141,17 @@ def test_what_was_due_while_it_was_paused_is_passed_over_whatever_is_made_up_for
     assert found.state.resumed_at is None
 
 
+def test_what_was_due_before_the_pause_is_decided_as_if_there_had_been_none():
+    ten = hours(10)[0]
+    resumed = State(HALF_PAST_EIGHT, HALF_PAST_EIGHT, paused_from=ten + 1, resumed_at=hours(12)[0])
+    first = decided(NINE + 5 * HOUR_MS, resumed, missed="all", overlap="allow")
+    assert (first.fires, first.passed, first.next) == (hours(9, 10), (), NINE + 5 * HOUR_MS)
+    second = decided(NINE + 5 * HOUR_MS, first.state, missed="all", overlap="allow")
+    assert second.passed == (Passed(*hours(11, 12), 2, "paused"),)
+    assert second.fires == hours(13, 14)
+    assert (second.state.resumed_at, second.state.paused_from) == (None, None)
+
+
 def test_due_times_lie_between_start_and_end():
     ten, eleven = hours(10, 11)
     options = {"start_ms": ten, "end_ms": eleven, "missed": "all", "overlap": "allow"}
@@ -147,6 +171,14 @@ def test_it_ends_after_so_many_runs():
 def test_on_a_holiday_nothing_runs_and_that_is_said():
     found = decided(NINE, is_holiday=lambda due: due == NINE)
     assert (found.fires, found.passed) == ((), (Passed(NINE, NINE, 1, "holiday"),))
+
+
+def test_what_is_made_up_for_is_the_latest_that_was_no_holiday():
+    late = decided(NINE + 2 * HOUR_MS + 30 * MINUTE_MS, is_holiday=lambda due: due == hours(11)[0])
+    assert late.fires == hours(10)
+    assert late.passed == (Passed(*hours(11, 11), 1, "holiday"), Passed(*hours(9, 9), 1, "missed"))
+    on_time = decided(NINE + 2 * HOUR_MS, is_holiday=lambda due: due == hours(11)[0])
+    assert on_time.fires == hours(10)
 
 
 def test_the_next_due_time_is_none_where_it_is_not_to_run():

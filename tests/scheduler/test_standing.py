@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from jobsd.events import Event
 from jobsd.schedule.declared import fingerprint_of
 from jobsd.schedule.state import Change
+from jobsd.scheduler import roster
 from tests.scheduler.conftest import HOUR_MS, a_schedule
 from tests.waiting import until
 
@@ -113,7 +115,8 @@ async def test_what_is_declared_otherwise_by_a_later_daemon_is_not_fired_by_the_
     assert Event.SCHEDULE_SUPERSEDED in [record.message for record in caplog.records]
 
 
-async def test_the_earlier_daemon_goes_on_when_the_later_one_is_gone(ground):
+async def test_the_earlier_daemon_goes_on_when_the_later_one_is_gone(ground, monkeypatch):
+    monkeypatch.setattr(roster, "_SETTLED_S", 0.0)
     ours, theirs = a_schedule("@every 1s", overlap="allow"), a_schedule("@yearly", overlap="allow")
     async with ground.scheduler(ours) as scheduler:
         await ground.store.declare([theirs], "theirs", at_start=True)
@@ -162,6 +165,19 @@ async def test_arguments_that_make_no_job_are_passed_over_with_the_reason(ground
         await until(ground.passed)
     [(reason, _), *_] = await ground.passed()
     assert "1,048,576" in reason
+
+
+@pytest.mark.parametrize("answer", [asyncio.CancelledError(), SystemExit(3), "no", None], ids=repr)
+async def test_whatever_a_holidays_function_does_its_schedule_and_others_go_on(ground, caplog, answer):
+    def is_holiday(_):
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    async with ground.scheduler(a_schedule(is_holiday=is_holiday, overlap="allow"), a_schedule(name="other")):
+        await until(ground.fired)
+        await until(lambda: ground.fired("other"))
+    assert Event.HOLIDAYS_FAILED in [record.message for record in caplog.records]
 
 
 async def test_holidays_are_asked_in_the_zone_of_the_schedule_and_one_that_fails_lets_it_run(ground, caplog):

@@ -1,15 +1,15 @@
 -- Schedules: what is declared, how far each has come, and what came of each due time.
 
--- `state` is jobsd/schedule/state.py's State, `definition` definition.py's Schedule. Whoever changes an entry raises its
--- version, and does so only if it still is the one that it has read. `changed` is another number after each change that
+-- `state` is jobsd/schedule/state.py's State, `definition` definition.py's Schedule, to the letter as it was written. Whoever changes an entry raises its
+-- version, and does so only if it still is the one that it has read; a new entry has another than one of its name before. `changed` is another number after each change that
 -- every daemon is to hear of.
 CREATE SEQUENCE jobsd.schedules_changed AS bigint;
 
 CREATE TABLE jobsd.schedules (
     name        text        NOT NULL PRIMARY KEY CONSTRAINT schedules_name CHECK (name ~ '^[A-Za-z0-9._:-]{1,80}$'),
-    version     bigint      NOT NULL DEFAULT 1,
+    version     bigint      NOT NULL DEFAULT (extract(epoch FROM clock_timestamp()) * 1000)::bigint,
     source      text        NOT NULL CONSTRAINT schedules_source CHECK (source IN ('config', 'code', 'arq', 'runtime')),
-    definition  jsonb       NOT NULL,
+    definition  json        NOT NULL,
     state       jsonb       NOT NULL,
     declared_by text        NOT NULL DEFAULT '',
     changed     bigint      NOT NULL DEFAULT nextval('jobsd.schedules_changed'),
@@ -18,10 +18,11 @@ CREATE TABLE jobsd.schedules (
 
 ALTER SEQUENCE jobsd.schedules_changed OWNED BY jobsd.schedules.changed;
 
--- Sets of schedules that daemons declare, and when one of those daemons was last heard of.
+-- Sets of schedules that daemons declare: when one of those daemons was last heard of, and when the latest has started.
 CREATE TABLE jobsd.schedule_declarations (
     fingerprint text        NOT NULL PRIMARY KEY,
-    seen_at     timestamptz NOT NULL
+    seen_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
+    started_at  timestamptz NOT NULL DEFAULT clock_timestamp()
 ) WITH (fillfactor = 60);
 
 -- A due time of a schedule becomes one job, or none: the key judges. Of due times that were passed over one after the
@@ -42,16 +43,19 @@ CREATE TABLE jobsd.schedule_runs (
 
 CREATE INDEX schedule_runs_decided ON jobsd.schedule_runs (decided_at);
 
--- The state of a schedule that is defined anew: what has another time than before, or was disabled, goes on from now.
-CREATE FUNCTION jobsd.state_of_schedule(state jsonb, before jsonb, after jsonb) RETURNS jsonb
+-- The state of a schedule that is defined anew: what has another time than before, was disabled or had ended goes on from now.
+CREATE FUNCTION jobsd.state_of_schedule(state jsonb, before json, after json) RETURNS jsonb
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
-RETURN CASE
-    WHEN (before->'at', before->'zone', before->'seconds', before->'start_ms', before->'enabled')
-        IS NOT DISTINCT FROM (after->'at', after->'zone', after->'seconds', after->'start_ms', after->'enabled')
-    THEN state
-    ELSE jsonb_set(jsonb_set(state, '{cursor}', to_jsonb((extract(epoch FROM clock_timestamp()) * 1000)::bigint)),
-                   '{anchor}', to_jsonb((extract(epoch FROM clock_timestamp()) * 1000)::bigint))
-END;
+RETURN (
+    SELECT state
+        || CASE WHEN (before->>'at', before->>'zone', before->>'seconds', before->>'start_ms')
+                IS DISTINCT FROM (after->>'at', after->>'zone', after->>'seconds', after->>'start_ms')
+            THEN jsonb_build_object('cursor', here.now, 'anchor', here.now) ELSE '{}' END
+        || CASE WHEN (before->>'enabled', before->>'end_ms', before->>'max_runs')
+                IS DISTINCT FROM (after->>'enabled', after->>'end_ms', after->>'max_runs')
+            THEN jsonb_build_object('cursor', here.now) ELSE '{}' END
+    FROM (SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now) AS here
+);
 
 CREATE FUNCTION jobsd.tell_of_schedules() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$

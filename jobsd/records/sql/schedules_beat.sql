@@ -4,7 +4,7 @@
 -- Returns the server's time, and what is another text after any schedule was added, removed, defined otherwise, paused or
 -- resumed, or other declarations are alive than before.
 WITH alive AS (
-    INSERT INTO jobsd.schedule_declarations AS kept VALUES ($1::text, clock_timestamp())
+    INSERT INTO jobsd.schedule_declarations (fingerprint) VALUES ($1::text)
     ON CONFLICT (fingerprint) DO UPDATE SET seen_at = excluded.seen_at
 ), forgotten AS (
     DELETE FROM jobsd.schedule_declarations WHERE seen_at < clock_timestamp() - interval '30 days'

@@ -2,9 +2,10 @@
 --
 -- KEYS[1]  <shard>  prefix
 -- ARGV[1]  fingerprint  of the whole declaration
--- ARGV[2]  at_start     '1': its word counts also against a daemon that declares otherwise and is alive
+-- ARGV[2]  at_start     '1': it has just started; else its word does not count against a later one that is alive
 -- ARGV[3…] name, source, definition, when; repeated, at most 500
---          when: the part of the definition that says when it is due; where it is another, it goes on from now
+--          when: the parts of the definition that say when it is due, and, behind a tab, whether it is at all; where
+--          either is another it goes on from now
 --
 -- Returns  how many were written.
 --
@@ -12,12 +13,31 @@
 --@include clock
 local now = clock()
 local entries, declared = KEYS[1] .. ':schedules', KEYS[1] .. ':declared'
+local started = KEYS[1] .. ':declaring'
 local news, written = false, 0
 redis.call('ZADD', declared, now, ARGV[1])
 redis.call('ZREMRANGEBYSCORE', declared, '-inf', now - 2592000000)
 
-local function is_alive(fingerprint)
-  return (tonumber(redis.call('ZSCORE', declared, fingerprint) or 0)) > now - 30000
+for _, fingerprint in ipairs(redis.call('ZRANGE', started, 0, -1)) do
+  if not redis.call('ZSCORE', declared, fingerprint) then redis.call('ZREM', started, fingerprint) end
+end
+if ARGV[2] == '1' or not redis.call('ZSCORE', started, ARGV[1]) then redis.call('ZADD', started, now, ARGV[1]) end
+local since = tonumber(redis.call('ZSCORE', started, ARGV[1]))
+
+-- What nobody has declared for so long is forgotten.
+if ARGV[2] == '1' then
+  local all = redis.call('HGETALL', entries)
+  for i = 1, #all, 2 do
+    if not redis.call('ZSCORE', declared, string.match(all[i + 1], '^%d+\n(.-)\n') or '') then
+      redis.call('HDEL', entries, all[i])
+      redis.call('DEL', KEYS[1] .. ':schedule:' .. all[i])
+    end
+  end
+end
+
+local function counts_more(fingerprint)
+  local seen, began = redis.call('ZSCORE', declared, fingerprint), redis.call('ZSCORE', started, fingerprint)
+  return seen and began and tonumber(seen) > now - 30000 and tonumber(began) > since
 end
 
 for i = 3, #ARGV, 4 do
@@ -25,15 +45,17 @@ for i = 3, #ARGV, 4 do
   local stored = redis.call('HGET', entries, name)
   local version, by, src, time, was, state = string.match(stored or '', '^(%d+)\n(.-)\n(.-)\n(.-)\n(.-)\n(.*)$')
   local same = was == definition and src == source
-  if not version or ((not same or by ~= ARGV[1]) and (ARGV[2] == '1' or not is_alive(by))) then
+  if not version or ((not same or by ~= ARGV[1]) and not counts_more(by)) then
     if not version then
       state = '{"cursor":' .. string.format('%d', now) .. ',"anchor":' .. string.format('%d', now) .. '}'
     elseif time ~= when then
       state = string.gsub(state, '"cursor":%d+', '"cursor":' .. string.format('%d', now), 1)
-      state = string.gsub(state, '"anchor":%d+', '"anchor":' .. string.format('%d', now), 1)
+      if string.match(time, '^[^\t]*') ~= string.match(when, '^[^\t]*') then
+        state = string.gsub(state, '"anchor":%d+', '"anchor":' .. string.format('%d', now), 1)
+      end
     end
     news, written = news or not same, written + 1
-    version = string.format('%d', tonumber(version or 0) + 1)
+    version = string.format('%d', tonumber(version or now) + 1)  -- never that of an entry before it
     redis.call('HSET', entries, name, table.concat({version, ARGV[1], source, when, definition, state}, '\n'))
   end
 end

@@ -1,0 +1,156 @@
+"""Which schedules a daemon fires: those that it declares and that stand so in the store, and those of run time."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from pydantic_core import from_json, to_json
+
+from jobsd.clock import monotonic
+from jobsd.events import Event
+from jobsd.logger import log
+from jobsd.schedule.declared import fingerprint_of
+from jobsd.schedule.definition import Schedule
+from jobsd.schedule.state import Change
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jobsd.schedule.state import Entry, Looked, Store
+    from jobsd.scheduler.plans import Plans
+
+_ALL_S = 300.0
+"""All entries are looked at so often, whatever was told of them."""
+_SETTLED_S = 30.0
+_AT_ONCE = 100
+_SUPERSEDED = "another daemon that is alive declares it otherwise, and came later: it is not fired here"
+
+
+class Roster:
+    """``schedules`` are those that this daemon declares. What it fires is in ``plans``."""
+
+    def __init__(self, store: Store, plans: Plans, schedules: Sequence[Schedule]) -> None:
+        self._store = store
+        self._plans = plans
+        self._ours = {schedule.name: schedule for schedule in schedules}
+        self._written = {name: _as_written(schedule) for name, schedule in self._ours.items()}
+        self._fingerprint = fingerprint_of(schedules)
+        self._declared = False
+        self._seen: str | None = None
+        """What the last beat told of all entries."""
+        self._all_at = 0.0
+        self._settled_at: float | None = None
+        """Until then, others may not have said yet that they are alive."""
+        self._superseded: set[str] = set()
+        self._refused: dict[str, str] = {}
+
+    async def beat(self) -> int:
+        """Say that we are alive, look at all entries if there is news, and return the server's time, epoch ms."""
+        if not self._declared:
+            await self._store.declare(list(self._ours.values()), self._fingerprint, at_start=True)
+            self._declared = True
+        beat = await self._store.beat(self._fingerprint)
+        if self._settled_at is None:
+            self._settled_at = monotonic() + _SETTLED_S
+        if beat.mark != self._seen or monotonic() >= self._all_at:
+            self._seen, self._all_at = beat.mark, monotonic() + _ALL_S
+            try:
+                await self._take_in(await self._store.look())
+            except BaseException:
+                self.doubt()
+                raise
+        return beat.now
+
+    def doubt(self) -> None:
+        """Look at all entries with the next beat."""
+        self._seen = None
+
+    def unheard(self) -> None:
+        """Note that for a time nobody could say that he is alive."""
+        self._settled_at = None
+
+    def still(self, entry: Entry) -> bool:
+        """Say whether it is as it was planned; if not, plan it anew."""
+        plan = self._plans.get(entry.schedule.name)
+        if plan is not None and plan.written == entry.schedule:
+            return True
+        self._plan(entry)
+        return False
+
+    async def _take_in(self, looked: Looked) -> None:
+        """Plan what is ours to fire, and no more what is not."""
+        known = looked.entries.keys() | looked.unread.keys()
+        for name, cause in looked.unread.items():
+            self.refuse(name, ValueError(cause))
+        missing = [schedule for name, schedule in self._ours.items() if name not in known]
+        left = [
+            self._ours[name] for name, entry in looked.entries.items() if name in self._ours and self._is_left(entry)
+        ]
+        if missing or left:
+            await self._store.declare([*missing, *left], self._fingerprint, at_start=False)
+            await self._restore(await self._store.look([schedule.name for schedule in missing]))
+            looked = await self._store.look()
+        for name in set(self._plans.names()) - looked.entries.keys():
+            self._plans.drop(name)
+        for number, entry in enumerate(looked.entries.values(), 1):
+            self._plan(entry)
+            if number % _AT_ONCE == 0:
+                await asyncio.sleep(0)
+
+    def _is_left(self, entry: Entry) -> bool:
+        """Say whether it is for us to declare: its daemons are gone, or it stands otherwise.
+
+        Whose word counts then the store knows. After a time in which nobody could say that he is alive, all are given
+        the time to say so.
+        """
+        if entry.declared:
+            return not self._is_ours(entry)
+        if self._settled_at is None or monotonic() < self._settled_at:
+            self._seen = None
+            return False
+        return True
+
+    async def _restore(self, looked: Looked) -> None:
+        """Let what a Redis without memory begins anew go on from where it was seen last."""
+        changes: list[Change] = []
+        for name, entry in looked.entries.items():
+            plan, state = self._plans.get(name), entry.state
+            if plan is not None and state.cursor == state.anchor and not state.last_job:
+                changes.append(Change(name, entry.version, plan.state))
+        await self._store.apply(changes)
+
+    def _plan(self, entry: Entry) -> None:
+        name = entry.schedule.name
+        ours = self._ours.get(name)
+        if entry.schedule.source == "runtime":
+            schedule = entry.schedule
+        elif ours is not None and self._is_ours(entry):
+            schedule = ours
+            self._superseded.discard(name)
+        else:
+            self._plans.drop(name)
+            if ours is not None and name not in self._superseded:
+                self._superseded.add(name)
+                log.warning(Event.SCHEDULE_SUPERSEDED, schedule=name, consequence=_SUPERSEDED)
+            return
+        try:
+            self._plans.plan(entry, schedule)
+        except Exception as error:  # noqa: BLE001 - of a later version of jobsd, perhaps
+            self.refuse(name, error)
+
+    def refuse(self, name: str, error: Exception) -> None:
+        """Fire it no more, and say so once."""
+        self._plans.drop(name)
+        cause = str(error) or repr(error)
+        if self._refused.get(name) != cause:
+            self._refused[name] = cause
+            log.error(Event.SCHEDULE_REFUSED, schedule=name, cause=cause)
+
+    def _is_ours(self, entry: Entry) -> bool:
+        return self._written[entry.schedule.name] == entry.schedule
+
+
+def _as_written(schedule: Schedule) -> Schedule:
+    """Return it as a store gives it back."""
+    return Schedule.from_wire({**from_json(to_json(schedule.to_wire())), "name": schedule.name}, schedule.source)

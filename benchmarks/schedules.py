@@ -48,7 +48,7 @@ async def measure_run_time(ground: Ground, report: Report, seconds: int) -> None
     async def put(numbers: range) -> None:
         for number in numbers:
             name, written = a_schedule(number, due)
-            await store.put(schedule_of(name, written, source="runtime"), replace=False)
+            await store.put(schedule_of(name, written, source="runtime"), version=None)
 
     await asyncio.gather(*(put(range(first, _SCHEDULES, _AT_ONCE)) for first in range(_AT_ONCE)))
     if time.time() > due - _DUE_AFTER_S:

@@ -9,7 +9,7 @@ from jobsd.admin.schedule_views import Triggered
 from jobsd.client import JobRef
 from jobsd.duration import ALLOWED as DURATION
 from jobsd.duration import parse_duration
-from jobsd.errors import InvalidOptionError, JobFailedError, JobNotFoundError
+from jobsd.errors import InvalidOptionError, JobFailedError, JobNotFoundError, UnreachableError
 from jobsd.schedule.state import Change, Fired
 from jobsd.schedule_jobs import job_of
 from jobsd.store.outbox import incarnation_in
@@ -37,8 +37,18 @@ def fired_by_hand(entry: Entry, now: int, *, outbox: bool) -> Change:
 async def outcome_of(
     schedule: str, job: NewJob, client: Client, store: Store, *, wait_s: float, outbox: bool
 ) -> Triggered:
-    """Wait for the end of the job, so long at the most, and tell what came of it. Raises UnreachableError."""
+    """Wait for the end of the job, so long at the most, and tell what came of it.
+
+    It is stored: where a server does not answer any more, it is accepted all the same, and nobody is to ask twice.
+    """
     ref: JobRef[Any] = JobRef(client, job.id, job.queue, incarnation=incarnation_in(job) if outbox else None)
+    try:
+        return await _ended(schedule, job, ref, store, wait_s)
+    except UnreachableError as error:
+        return accepted(schedule, job, f"it is stored; what came of it is not known: {error}")
+
+
+async def _ended(schedule: str, job: NewJob, ref: JobRef[Any], store: Store, wait_s: float) -> Triggered:
     try:
         result = await ref.result(wait_s)
     except JobFailedError as error:

@@ -49,7 +49,7 @@ class PostgresSchedules:
 
     async def beat(self, fingerprint: str) -> Beat:
         [row] = await self._fetch("schedules_beat", fingerprint)
-        return Beat(row["now"], row["mark"])
+        return Beat(row["now"], row["entries"], row["others"] or "")
 
     async def look(self, names: Sequence[str] | None = None) -> Looked:
         rows = await self._fetch("schedules_look", None if names is None else list(names))
@@ -64,6 +64,9 @@ class PostgresSchedules:
             if number % _AT_ONCE == 0:
                 await asyncio.sleep(0)
         return Looked(rows[0]["now"], entries, unread)
+
+    async def standing(self) -> dict[str, str]:
+        return {row["name"]: row["changed"] for row in await self._fetch("schedules_standing")}
 
     async def apply(self, changes: Sequence[Change]) -> set[str]:
         applied: set[str] = set()
@@ -119,6 +122,7 @@ _QUERIES = {
     "schedules_look": query("schedules_look"),
     "schedules_put": query("schedules_put"),
     "schedules_remove": query("schedules_remove"),
+    "schedules_standing": query("schedules_standing"),
 }
 
 

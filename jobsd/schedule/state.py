@@ -133,10 +133,10 @@ class Looked(NamedTuple):
 class Beat(NamedTuple):
     now: int
     """The server's time, epoch ms."""
-    mark: str
-    """Another text after entries were added, removed, declared otherwise, paused or resumed, and after the last daemon
-    of a declaration has gone, or the first has come.
-    """
+    entries: str
+    """Another text after entries were added, removed, declared otherwise, paused or resumed."""
+    others: str
+    """Another text after the last daemon of another declaration has gone, or the first has come."""
 
 
 class Past(NamedTuple):
@@ -183,6 +183,10 @@ class Store(Protocol):
 
     async def look(self, names: Sequence[str] | None = None) -> Looked:
         """Return the entries of these names, or all."""
+        ...
+
+    async def standing(self) -> dict[str, str]:
+        """Return all names, each with a text that is another after what Beat.entries tells of has happened to it."""
         ...
 
     async def apply(self, changes: Sequence[Change]) -> set[str]:

@@ -37,8 +37,12 @@ class Roster:
         self._written = {name: _as_written(schedule) for name, schedule in self._ours.items()}
         self._fingerprint = fingerprint_of(schedules)
         self._declared = False
-        self._seen: str | None = None
+        self._seen = ""
         """What the last beat told of all entries."""
+        self._others: str | None = None
+        """What it told of other daemons; None: all entries are to be read."""
+        self._known: dict[str, str] = {}
+        """How all entries stood when they were read last (Store.standing)."""
         self._all_at = 0.0
         self._settled_at: float | None = None
         """Until then, others may not have said yet that they are alive."""
@@ -53,18 +57,21 @@ class Roster:
         beat = await self._store.beat(self._fingerprint)
         if self._settled_at is None:
             self._settled_at = monotonic() + _SETTLED_S
-        if beat.mark != self._seen or monotonic() >= self._all_at:
-            self._seen, self._all_at = beat.mark, monotonic() + _ALL_S
-            try:
-                await self._take_in(await self._store.look())
-            except BaseException:
-                self.doubt()
-                raise
+        if beat.others != self._others or monotonic() >= self._all_at:
+            self._known, self._all_at = {}, monotonic() + _ALL_S
+        elif beat.entries == self._seen:
+            return beat.now
+        self._seen, self._others = beat.entries, beat.others
+        try:
+            await self._look()
+        except BaseException:
+            self.doubt()
+            raise
         return beat.now
 
     def doubt(self) -> None:
         """Look at all entries with the next beat."""
-        self._seen = None
+        self._others = None
 
     def unheard(self) -> None:
         """Note that for a time nobody could say that he is alive."""
@@ -78,12 +85,20 @@ class Roster:
         self._plan(entry)
         return False
 
-    async def _take_in(self, looked: Looked) -> None:
-        """Plan what is ours to fire, and no more what is not."""
-        known = looked.entries.keys() | looked.unread.keys()
+    async def _look(self) -> None:
+        """Look at those entries that stand otherwise than when they were read last."""
+        standing = await self._store.standing()
+        others = [name for name, mark in standing.items() if self._known.get(name) != mark]
+        looked = await self._store.look(others if self._known else None)
+        for name in set(self._plans.names()) - standing.keys() - self._ours.keys():
+            self._plans.drop(name)
+        self._known = standing
+        await self._take_in(looked, [schedule for name, schedule in self._ours.items() if name not in standing])
+
+    async def _take_in(self, looked: Looked, missing: Sequence[Schedule]) -> None:
+        """Plan what is ours to fire, and no more what is not; declare what nobody does."""
         for name, cause in looked.unread.items():
             self.refuse(name, ValueError(cause))
-        missing = [schedule for name, schedule in self._ours.items() if name not in known]
         left = [
             self._ours[name] for name, entry in looked.entries.items() if name in self._ours and self._is_left(entry)
         ]
@@ -91,8 +106,6 @@ class Roster:
             await self._store.declare([*missing, *left], self._fingerprint, at_start=False)
             await self._restore(await self._store.look([schedule.name for schedule in missing]))
             looked = await self._store.look()
-        for name in set(self._plans.names()) - looked.entries.keys():
-            self._plans.drop(name)
         for number, entry in enumerate(looked.entries.values(), 1):
             self._plan(entry)
             if number % _AT_ONCE == 0:
@@ -107,7 +120,7 @@ class Roster:
         if entry.declared:
             return not self._is_ours(entry)
         if self._settled_at is None or monotonic() < self._settled_at:
-            self._seen = None
+            self.doubt()
             return False
         return True
 

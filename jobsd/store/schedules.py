@@ -66,8 +66,7 @@ class RedisSchedules:
         now = int(seconds) * 1000 + int(micros) // 1000
         await self._redis.zadd(self._declared, {fingerprint: now})
         others = sorted(text.decode() for text, seen in declared if seen > now - _ALIVE_MS)
-        told = (mark or b"").decode(), str(many), *(text for text in others if text != fingerprint)
-        return Beat(now, " ".join(told))
+        return Beat(now, f"{many} {(mark or b'').decode()}", " ".join(text for text in others if text != fingerprint))
 
     async def look(self, names: Sequence[str] | None = None) -> Looked:
         pipe = self._redis.pipeline(transaction=False)
@@ -102,6 +101,10 @@ class RedisSchedules:
             {name: entry._replace(last_is_live=entry.state.last_job in live) for name, entry in entries.items()},
             unread,
         )
+
+    async def standing(self) -> dict[str, str]:
+        stored = await self._redis.hgetall(self._entries)
+        return {name.decode(): text.partition(b"\n")[0].decode() for name, text in stored.items()}
 
     async def live(self, jobs: Iterable[str], *, outbox: bool) -> set[str]:
         """Return which of these jobs, each "<id> <incarnation>", have not ended.

@@ -52,11 +52,11 @@ async def test_a_pause_is_shown_with_who_and_since_when_and_ends_with_resume(bur
 
 async def test_daemons_are_told_of_a_pause_and_not_of_a_trigger(bureau):
     await bureau.declare(a_schedule(overlap="allow"))
-    told = (await bureau.store.beat("test")).mark
+    told = (await bureau.store.beat("test")).entries
     await bureau.schedules.trigger("nightly", wait=None)
-    assert (await bureau.store.beat("test")).mark == told
+    assert (await bureau.store.beat("test")).entries == told
     await bureau.schedules.pause("nightly")
-    assert (await bureau.store.beat("test")).mark != told
+    assert (await bureau.store.beat("test")).entries != told
 
 
 async def test_of_many_who_pause_at_once_one_does(bureau):
@@ -293,9 +293,15 @@ async def test_a_redis_that_is_away_is_said_so(redis, ledger_url):
     async with a_bureau("redis://:secret@127.0.0.1:1/0", redis, None) as bureau:
         with pytest.raises(UnreachableError, match=r"Redis at redis://:\*\*\*@127.0.0.1:1/0 is out of reach"):
             await bureau.schedules.list()
-    async with a_bureau(
-        "redis://127.0.0.1:1/0", redis, ledger_url
-    ) as bureau:  # it is not asked where Postgres keeps them
+
+
+async def test_redis_is_not_asked_where_postgres_keeps_schedules(redis, ledger_url):
+    async with a_bureau("redis://127.0.0.1:1/0", redis, ledger_url) as bureau:
         await bureau.declare(a_schedule())
+        asked = await bureau.schedules.trigger("nightly")
+        assert (asked.state, asked.job_id != "") == ("accepted", True)
+        assert asked.message.startswith("it is stored; what came of it is not known: Redis at redis://127.0.0.1:1/0")
+        with pytest.raises(ScheduleBusyError):
+            await bureau.schedules.trigger("nightly")
         await bureau.schedules.pause("nightly")
         assert [view.state for view in await bureau.schedules.list()] == ["paused"]

@@ -91,5 +91,7 @@ class Event(StrEnum):
     SCHEDULE_PASSED = "schedule.passed"
     SCHEDULE_SUPERSEDED = "schedule.superseded"
     SCHEDULE_REFUSED = "schedule.refused"
+    SCHEDULES_DECLARED = "schedules.declared"
+    SCHEDULES_ENDED = "schedules.ended"
     SCHEDULES_CARRIED = "schedules.carried"
     HOLIDAYS_FAILED = "holidays.failed"

@@ -60,9 +60,14 @@ async def next(name: str, count: int = 5) -> Sequence[datetime]:  # noqa: A001 -
     return await (await _schedules()).next(name, count)
 
 
-async def history(name: str | None = None, limit: int = 20) -> Sequence[PastDue]:
-    """Return what came of due times, the latest first, of one schedule or of all. Raises ScheduleNotFoundError."""
-    return await (await _schedules()).history(name, limit)
+async def history(
+    name: str | None = None, limit: int = 20, *, since: datetime | None = None, passed: bool = False
+) -> Sequence[PastDue]:
+    """Return what came of due times, the latest first, of one schedule or of all.
+
+    ``since``: from then on; ``passed``: only what was passed over. Raises ScheduleNotFoundError.
+    """
+    return await (await _schedules()).history(name, limit, since=since, passed=passed)
 
 
 async def add(name: str | None = None, *, replace: bool = False, **options: Any) -> str:

@@ -1,32 +1,30 @@
-"""What a person is shown of a schedule: how it stands, when it is due, why it does not run now. Pure.
+"""What a person is shown of a schedule: how it is set, how it stands, when it is due. Pure.
 
-view_of() is the door; the frozen classes below it are what the questions of schedules.py answer with.
+view_of() is the door; the frozen classes above it are what the questions of schedules.py answer with. Why a schedule
+does not run now is judged in schedule_standing.py.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Literal
 
+from jobsd.admin.schedule_standing import is_stranded, parked_for, standing_of
 from jobsd.clock import utc_from_ms
 from jobsd.expressions import ExpressionError
 from jobsd.schedule.decide import FULL, HOLIDAY, MISSED, OVERLAP, PAUSED, next_due
-from jobsd.store.keys import NO_CHILD
-from jobsd.zones import zone_named
+from jobsd.schedule.names import job_id_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from datetime import datetime, timedelta
+    from collections.abc import Set as AbstractSet
+    from datetime import datetime
 
+    from jobsd.admin.schedule_standing import Standing
     from jobsd.expressions import Expression
-    from jobsd.schedule.definition import Schedule, Source
+    from jobsd.schedule.definition import Missed, Overlap, Schedule, Source
     from jobsd.schedule.state import Ended, Entry, State
 
-Standing: TypeAlias = Literal["active", "paused", "disabled", "ended", "undeclared", "unreadable"]
-
-_OVERDUE_MS = 5000
-"""What is later than this was taken up by nobody."""
-DECLARED_IN: dict[Source, str] = {"config": "the settings", "code": "code", "arq": "an arq worker's cron_jobs"}
 REASONS = {
     MISSED: "missed: no daemon was there to fire it",
     PAUSED: "the schedule was paused",
@@ -48,13 +46,15 @@ class LastRun:
     """Whether the job has not ended."""
     parked: str
     """Why it is parked, "no daemon knows task 'stock:report'" for example; "" if it is not."""
+    stranded: bool
+    """Whether it is live and no daemon serves its queue, as far as is known."""
     outcome: str | None
     ended_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScheduleView:
-    """How a schedule stands. Instants are UTC."""
+    """How a schedule is set, and how it stands. Instants are UTC; None is what was not said: as the task has it."""
 
     name: str
     task: str
@@ -63,6 +63,8 @@ class ScheduleView:
     queue: str
     at: str
     """The expression, as it was written."""
+    seconds: bool
+    """The first of its six fields is seconds."""
     words: str
     zone: str
     description: str
@@ -74,7 +76,11 @@ class ScheduleView:
     next_at: datetime | None
     """None while it is paused, disabled or undeclared, and where nothing is due any more."""
     previous_at: datetime | None
-    """The last due time that it had by its expression, whatever came of it."""
+    """The last due time that it had, whatever came of it: by its expression, and since that is known.
+
+    None where it was not due since it was first declared, or since its time was changed. Of one that has had its
+    ``max_runs`` it is the last of those.
+    """
     paused_at: datetime | None
     paused_by: str
     last: LastRun | None
@@ -83,8 +89,17 @@ class ScheduleView:
     max_runs: int | None
     waiting: int
     """Due times that wait for the run before to end."""
-    missed: str
-    overlap: str
+    missed: Missed
+    missed_limit: int
+    missed_window: timedelta
+    overlap: Overlap
+    jitter: timedelta
+    start_at: datetime | None
+    end_at: datetime | None
+    """Due times lie from ``start_at`` on, and before ``end_at``."""
+    timeout: timedelta | None
+    retries: int | None
+    retry_delay: timedelta | None
     holidays: str
 
 
@@ -138,24 +153,36 @@ class DueTimes:
     next_at: tuple[datetime, ...]
 
 
-def view_of(entry: Entry, now: int, *, live: bool, parked: str = "", ended: Ended | None = None) -> ScheduleView:
-    """Return how it stands at ``now``, epoch ms. Its last job is ``live``, ``parked`` for this reason, or ``ended``."""
+def view_of(
+    entry: Entry,
+    now: int,
+    *,
+    live: bool,
+    parked: str = "",
+    ended: Ended | None = None,
+    served: AbstractSet[str] | None = None,
+) -> ScheduleView:
+    """Return how it stands at ``now``, epoch ms. Its last job is ``live``, ``parked`` for this reason, or ``ended``.
+
+    ``served`` are the queues from which a living daemon takes jobs; None: that is not known.
+    """
     schedule, state = entry.schedule, entry.state
-    parked = _parked(parked) if live and parked else ""
+    parked = parked_for(parked) if live and parked else ""
     try:
         expression = schedule.expression(state.anchor)
     except ExpressionError as error:
         words, upcoming, before, standing, why = "", None, None, "unreadable", str(error)
     else:
-        words, before = expression.words, previous_due(schedule, expression, now)
+        words, before = expression.words, previous_due(schedule, expression, state, now)
         upcoming = next_due(schedule, expression, state, max(now, state.cursor))
-        standing, why = _standing(entry, expression, now, live=live, parked=parked)
+        standing, why = standing_of(entry, expression, now, live=live, parked=parked, served=served)
     last = LastRun(
         due_at=instant_of(state.last_due),
         job_id=state.last_job.partition(" ")[0],
         queue=state.last_queue,
         live=live,
         parked=parked,
+        stranded=live and is_stranded(state, served),
         outcome=None if ended is None else ended.outcome,
         ended_at=None if ended is None else instant_of(ended.at),
     )
@@ -165,6 +192,7 @@ def view_of(entry: Entry, now: int, *, live: bool, parked: str = "", ended: Ende
         args=list(schedule.args) or schedule.kwargs,
         queue=schedule.queue,
         at=schedule.at,
+        seconds=schedule.seconds,
         words=words,
         zone=schedule.zone,
         description=schedule.description,
@@ -181,7 +209,15 @@ def view_of(entry: Entry, now: int, *, live: bool, parked: str = "", ended: Ende
         max_runs=schedule.max_runs,
         waiting=len(state.waiting),
         missed=schedule.missed,
+        missed_limit=schedule.missed_limit,
+        missed_window=timedelta(milliseconds=schedule.missed_window_ms),
         overlap=schedule.overlap,
+        jitter=timedelta(milliseconds=schedule.jitter_ms),
+        start_at=instant_of(schedule.start_ms),
+        end_at=instant_of(schedule.end_ms),
+        timeout=_duration_of(schedule.timeout_ms),
+        retries=schedule.retries,
+        retry_delay=_duration_of(schedule.retry_delay_ms),
         holidays=schedule.holidays,
     )
 
@@ -201,72 +237,26 @@ def upcoming_of(schedule: Schedule, state: State, now: int, count: int) -> list[
     return found
 
 
-def previous_due(schedule: Schedule, expression: Expression, now: int) -> int | None:
+def previous_due(schedule: Schedule, expression: Expression, state: State, now: int) -> int | None:
+    """Return its last due time before ``now``; see ScheduleView.previous_at."""
+    if schedule.max_runs is not None and state.runs >= schedule.max_runs:
+        if _is_of_due_time(schedule, state):
+            return state.last_due
+        now = min(now, state.cursor + 1)  # it was triggered since; what came behind the cursor counts no more
     found = expression.previous(now if schedule.end_ms is None else min(now, schedule.end_ms))
-    return None if found is None or (schedule.start_ms is not None and found < schedule.start_ms) else found
+    known_from = state.anchor if schedule.start_ms is None else max(state.anchor, schedule.start_ms)
+    return None if found is None or found < known_from else found
 
 
 def instant_of(ms: int | None) -> datetime | None:
     return None if ms is None else utc_from_ms(ms)
 
 
-def in_zone(ms: int, zone: str) -> str:
-    """Return the instant as the clocks of its zone show it: ``2026-11-30 02:00:00+07:00``."""
-    return utc_from_ms(ms).astimezone(zone_named(zone)).isoformat(sep=" ", timespec="seconds")
+def _duration_of(ms: int | None) -> timedelta | None:
+    return None if ms is None else timedelta(milliseconds=ms)
 
 
-def _standing(entry: Entry, expression: Expression, now: int, *, live: bool, parked: str) -> tuple[Standing, str]:
-    """Return the first of what may stand in its way, and say it in a sentence."""
-    schedule, state = entry.schedule, entry.state
-
-    def at(ms: int) -> str:
-        return in_zone(ms, schedule.zone)
-
-    if state.paused_at is not None:
-        by = f" by {state.paused_by}" if state.paused_by else ""
-        return "paused", f"it is paused{by} since {at(state.paused_at)}"
-    if not schedule.enabled:
-        return "disabled", f"it is disabled in {DECLARED_IN.get(schedule.source, 'its definition')}"
-    due = next_due(schedule, expression, state, state.cursor)
-    if due is None and not state.waiting:
-        return "ended", _end_of(schedule, state, now, at)
-    if not entry.declared:
-        return "undeclared", f"no daemon is alive that declares it so in {DECLARED_IN[schedule.source]}"
-    if state.waiting:
-        return "active", _waits(state, at, live=live, parked=parked)
-    if due is not None and due < now - _OVERDUE_MS:
-        return "active", f"it is due since {at(due)}, and no daemon has taken that up"
-    if live and (parked or schedule.overlap != "allow"):
-        held = f"is parked: {parked}" if parked else "has not ended"
-        then = {"queue": "; due times meanwhile wait for it", "skip": "; due times meanwhile are passed over"}
-        return "active", f"job {_id_of(state.last_job)} {held}{then.get(schedule.overlap, '')}"
-    if schedule.start_ms is not None and schedule.start_ms > now:
-        return "active", f"it begins at {at(schedule.start_ms)}"
-    return "active", ""
-
-
-def _end_of(schedule: Schedule, state: State, now: int, at: Callable[[int], str]) -> str:
-    if schedule.max_runs is not None and state.runs >= schedule.max_runs:
-        return f"it has had its {schedule.max_runs:,} run{'s' if schedule.max_runs != 1 else ''}"
-    if schedule.end_ms is not None and schedule.end_ms <= now:
-        return f"its end was at {at(schedule.end_ms)}"
-    if schedule.end_ms is not None:
-        return f"nothing is due any more before its end at {at(schedule.end_ms)}"
-    return "nothing is due any more"
-
-
-def _waits(state: State, at: Callable[[int], str], *, live: bool, parked: str) -> str:
-    many = len(state.waiting)
-    what, it = (
-        (f"the due time {at(state.waiting[0])} waits", "it") if many == 1 else (f"{many:,} due times wait", "them")
-    )
-    job = f"job {_id_of(state.last_job)} to end{f', which is parked: {parked}' if parked else ''}"
-    return f"{what} for {job if live else f'a daemon to take {it} up'}"
-
-
-def _parked(reason: str) -> str:
-    return "no child process is free" if reason == NO_CHILD else f"no daemon knows task {reason.partition(':')[2]!r}"
-
-
-def _id_of(job: str) -> str:
-    return job.partition(" ")[0]
+def _is_of_due_time(schedule: Schedule, state: State) -> bool:
+    """Say whether the last job is that of a due time: what is triggered has another id."""
+    due = state.last_due
+    return due is not None and state.last_job.partition(" ")[0] == job_id_of(schedule.name, due)

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 from jobsd.addresses import masked
 from jobsd.admin.past_runs import past_due, with_results
 from jobsd.admin.run_time_schedules import as_written, defined, due_of, is_same, once_at
-from jobsd.admin.schedule_views import DECLARED_IN, DueTimes, upcoming_of, view_of
-from jobsd.admin.triggering import accepted, fired_by_hand, outcome_of, seconds_of
-from jobsd.clock import now_ms, utc_from_ms
+from jobsd.admin.schedule_standing import DECLARED_IN
+from jobsd.admin.schedule_views import DueTimes, upcoming_of, view_of
+from jobsd.admin.triggering import accepted, fired_by_hand, outcome_of, seconds_of, stranded
+from jobsd.clock import ms_from_datetime, now_ms, utc_from_ms
 from jobsd.errors import (
     InvalidOptionError,
     NotConfiguredError,
@@ -101,15 +102,20 @@ class Schedules:
         times = upcoming_of(entry.schedule, entry.state, looked.now, min(count, _MOST_TIMES))
         return [utc_from_ms(at) for at in times]
 
-    async def history(self, name: str | None = None, limit: int = 20) -> Sequence[PastDue]:
+    async def history(
+        self, name: str | None = None, limit: int = 20, *, since: datetime | None = None, passed: bool = False
+    ) -> Sequence[PastDue]:
         """Return what came of due times, the latest first, of one schedule or of all; at most 1,000.
 
-        Without Postgres the last 50 of each are known. A schedule that was removed is remembered by the ledger. Raises
-        ScheduleNotFoundError.
+        ``since``: of due times from then on; ``passed``: only of those that were passed over. Without Postgres the last
+        50 of each are known. A schedule that was removed is remembered by the ledger. Raises ScheduleNotFoundError;
+        InvalidOptionError for a ``since`` without a zone.
         """
+        since_ms = _since_ms(since)
         if name is not None and not is_schedule_name(name):
             await self._entry(name)
-        lines = await self._ask(self._store.history(name, max(1, min(limit, _MOST_LINES))))
+        most = max(1, min(limit, _MOST_LINES))
+        lines = await self._ask(self._store.history(name, most, since=since_ms, passed=passed))
         if name is not None and not lines:
             await self._entry(name)
         entries = (await self._look(sorted({line.name for line in lines}))).entries
@@ -175,7 +181,8 @@ class Schedules:
         job = change.fired[0].job
         if not wait_s:
             return accepted(name, job, "")
-        return await outcome_of(name, job, self._client, self._store, wait_s=wait_s, outbox=self._outbox)
+        told = await outcome_of(name, job, self._client, self._store, wait_s=wait_s, outbox=self._outbox)
+        return stranded(told, await self._served()) if told.state == "accepted" else told
 
     async def add(self, name: str | None = None, *, replace: bool = False, **options: Any) -> str:
         """Keep a new schedule from now on, and return its name, by which it is steered and removed.
@@ -287,12 +294,12 @@ class Schedules:
         ended = [entry.state for entry in entries if entry.state.last_job and entry.state.last_job not in live]
         outcomes = await self._ask(self._outcomes([(state.last_job, state.last_queue) for state in ended]))
         parked = await self._parked([entry.state for entry in entries if entry.state.last_job in live])
+        served = await self._served() if entries else None
         views: Any = []
         for number, entry in enumerate(entries, 1):
             job = entry.state.last_job
-            views.append(
-                view_of(entry, looked.now, live=job in live, parked=parked.get(job, ""), ended=outcomes.get(job))
-            )
+            stands: dict[str, Any] = {"parked": parked.get(job, ""), "ended": outcomes.get(job), "served": served}
+            views.append(view_of(entry, looked.now, live=job in live, **stands))
             if number % _AT_ONCE == 0:
                 await asyncio.sleep(0)
         return views
@@ -316,6 +323,13 @@ class Schedules:
             return await self._ask(self._redis.parked([(state.last_job, state.last_queue) for state in states]))
         except UnreachableError:
             return {}
+
+    async def _served(self) -> set[str] | None:
+        """Return the queues that living daemons serve; None: Redis does not tell."""
+        try:
+            return await self._ask(self._client.following().looks.served())
+        except UnreachableError:
+            return None
 
     async def _entry(self, name: str) -> tuple[Looked, Entry]:
         looked = await self._look([name] if is_schedule_name(name) else [])  # no server is asked for just any text
@@ -363,6 +377,13 @@ def check(text: str, *, zone: str = "UTC", seconds: bool = False, count: int = 5
         found.append(utc_from_ms(due))
         due = expression.next(due)
     return DueTimes(words=expression.words, next_at=tuple(found))
+
+
+def _since_ms(since: datetime | None) -> int | None:
+    try:
+        return None if since is None else ms_from_datetime(since)
+    except (ValueError, AttributeError, OverflowError):
+        raise InvalidOptionError(option="since", given=since, allowed="a datetime with a zone") from None
 
 
 def _moved(name: str) -> ScheduleError:

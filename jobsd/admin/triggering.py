@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from jobsd.admin.run_time_schedules import random_text
@@ -15,6 +16,7 @@ from jobsd.schedule_jobs import job_of
 from jobsd.store.outbox import incarnation_in
 
 if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
     from datetime import timedelta
 
     from jobsd.client import Client
@@ -62,6 +64,13 @@ async def _ended(schedule: str, job: NewJob, ref: JobRef[Any], store: Store, wai
 
 def accepted(schedule: str, job: NewJob, message: str) -> Triggered:
     return _told(schedule, job, "accepted", None, message)
+
+
+def stranded(told: Triggered, served: AbstractSet[str] | None) -> Triggered:
+    """Return it with the word that no daemon serves its queue, if that is so; ``served`` is None if it is not known."""
+    if served is None or told.queue in served:
+        return told
+    return replace(told, message=f"{told.message}; no daemon serves queue {told.queue!r}")
 
 
 def seconds_of(wait: float | str | timedelta | None) -> float:

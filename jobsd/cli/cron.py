@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 import typer
 
 from jobsd.admin.opening import open_schedules
+from jobsd.admin.schedule_standing import Standing  # noqa: TC001 - typer looks at it
 from jobsd.cli.cron_check import check
-from jobsd.cli.cron_tables import history_table, last_of, schedules_table
-from jobsd.cli.cron_words import ago, at_in_zone, upcoming
+from jobsd.cli.cron_facts import as_told, facts_of
+from jobsd.cli.cron_tables import history_table, schedules_table
+from jobsd.cli.instants import SinceOption, instant
 from jobsd.cli.output import as_json, print_rows, printable
 from jobsd.cli.servers import ConfigOption, JsonOption, database_url, redis_url
 from jobsd.clock import now_ms, utc_from_ms
@@ -52,24 +54,30 @@ async def _has_database(config: Path | None) -> bool:
 
 
 @cron.command("ls")
-def show_all(config: ConfigOption = None, *, json_output: JsonOption = False) -> None:
+def show_all(
+    state: Annotated[Standing | None, typer.Option("--state", help="Only those that stand so.")] = None,
+    config: ConfigOption = None,
+    *,
+    json_output: JsonOption = False,
+) -> None:
     """Show every schedule: when it is due, in its own time zone, how its last run ended, and whether it runs.
 
-    JSON is a list of objects: name, task, args, queue, at, words, zone, description, source, enabled, state (active,
-    paused, disabled, ended, undeclared, unreadable), why, next_at, previous_at, paused_at, paused_by, last (due_at,
-    job_id, queue, live, parked, outcome, ended_at), runs, max_runs, waiting, missed, overlap, holidays. Instants are
-    UTC.
+    JSON is a list of objects: name, task, args, queue, at, seconds, words, zone, description, source, enabled, state
+    (active, paused, disabled, ended, undeclared, unreadable), why, next_at, previous_at, paused_at, paused_by, last
+    (due_at, job_id, queue, live, parked, stranded, outcome, ended_at), runs, max_runs, waiting, missed, missed_limit,
+    missed_window_s, overlap, jitter_s, start_at, end_at, timeout_s, retries, retry_delay_s, holidays. Instants are UTC.
     """
 
     async def found() -> Any:
         async with schedules_of(config) as schedules:
             return await schedules.list()
 
-    views: list[ScheduleView] = asyncio.run(found())
+    known: list[ScheduleView] = asyncio.run(found())
+    views = [view for view in known if state in {None, view.state}]
     columns, rows = schedules_table(views)
-    rows = [asdict(view) for view in views] if json_output else rows
-    empty = "nothing is scheduled"
-    if not rows and not asyncio.run(_has_database(config)):
+    rows = [as_told(view) for view in views] if json_output else rows
+    empty = "no schedule stands so" if known else "nothing is scheduled"
+    if not known and not asyncio.run(_has_database(config)):
         empty += " in Redis; no Postgres is configured here, in which daemons that have one keep theirs"
     print_rows(rows, columns=columns, json_output=json_output, empty=empty)
 
@@ -82,7 +90,7 @@ def show_next(
     *,
     json_output: JsonOption = False,
 ) -> None:
-    """Show when one is due next, when it was last, why it does not run now, and what it runs.
+    """Show when one is due next, when it was last, why it does not run now, what it runs, and how it is set.
 
     JSON is an object as in `ls`, and in it next, a list of instants.
     """
@@ -93,27 +101,9 @@ def show_next(
 
     view, times = asyncio.run(found())
     if json_output:
-        typer.echo(as_json(asdict(view) | {"next": times}))
-        return
-    now = utc_from_ms(now_ms())
-    lines: list[tuple[str, str, str]] = []
-    if view.previous_at is not None:
-        lines.append(("previous", at_in_zone(view.previous_at, view.zone), ago(view.previous_at, now)))
-    lines += [("next", at_in_zone(at, view.zone), upcoming(at, now)) for at in times]
-    typer.echo(printable(f"{view.name}: {view.words}{f' · {view.description}' if view.description else ''}"))
-    width = max((len(at) for _, at, _ in lines), default=0)
-    before = ""
-    for label, at, distance in lines:
-        typer.echo(f"{'' if label == before else label:<9} {at:<{width}}  {distance}")
-        before = label
-    if view.last is not None:
-        typer.echo(printable(f"{'last run':<9} {view.last.job_id}  {last_of(view, now)}"))
-    if view.why:
-        typer.echo(printable(f"{'not now':<9} {view.why}"))
-    if view.holidays:
-        typer.echo(printable(f"{'except':<9} when {view.holidays} says that it is a holiday"))
-    args = f" {as_json(view.args)}" if view.args else ""
-    typer.echo(printable(f"{'task':<9} {view.task}{args} in queue {view.queue}"))
+        typer.echo(as_json(as_told(view) | {"next": times}))
+    else:
+        typer.echo(facts_of(view, times, utc_from_ms(now_ms())))
 
 
 @cron.command("trigger")
@@ -214,6 +204,8 @@ def remove(names: NamesArgument, config: ConfigOption = None, *, json_output: Js
 @cron.command("history")
 def history(
     name: Annotated[str | None, typer.Argument(help="Only this schedule.")] = None,
+    since: SinceOption = None,
+    passed: Annotated[bool, typer.Option("--passed", help="Only what was passed over.")] = False,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1000)] = 20,
     config: ConfigOption = None,
     *,
@@ -228,18 +220,14 @@ def history(
 
     async def found() -> Any:
         async with schedules_of(config) as schedules:
-            return await schedules.history(name, limit)
+            start = None if since is None else instant(since)
+            return await schedules.history(name, limit, since=start, passed=passed)
 
     lines: list[PastDue] = asyncio.run(found())
     columns, rows = history_table(lines, of_one=name is not None)
-    rows = [_told(line) for line in lines] if json_output else rows
-    print_rows(rows, columns=columns, json_output=json_output, empty="nothing was due yet")
-
-
-def _told(line: PastDue) -> dict[str, Any]:
-    told = asdict(line)
-    late = told.pop("lateness")
-    return told | {"lateness_s": None if late is None else late.total_seconds()}
+    rows = [as_told(line) for line in lines] if json_output else rows
+    empty = "nothing was passed over" if passed else f"nothing was due {'yet' if since is None else 'since then'}"
+    print_rows(rows, columns=columns, json_output=json_output, empty=empty)
 
 
 class _Steered:

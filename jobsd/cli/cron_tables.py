@@ -64,7 +64,7 @@ def last_of(view: ScheduleView, now: datetime) -> str:
     if last is None:
         return ""
     if last.live:
-        return "parked" if last.parked else "not ended"
+        return "parked" if last.parked else "not served" if last.stranded else "not ended"
     when = f" {ago(last.ended_at, now)}" if last.ended_at is not None else ""
     return f"{last.outcome or 'unknown'}{when}"
 
@@ -98,8 +98,15 @@ def _row(view: ScheduleView, now: datetime, *, short: bool) -> dict[str, Any]:
         "in": "" if view.next_at is None else upcoming(view.next_at, now).removeprefix("in "),
         "last": last_of(view, now),
         "state": state,
-        "state, last": f"{state}: its last job is parked" if view.last and view.last.parked else state,
+        "state, last": f"{state}{_stuck(view)}",
     }
+
+
+def _stuck(view: ScheduleView) -> str:
+    last = view.last
+    if last is None or not (last.parked or last.stranded):
+        return ""
+    return f": its last job is {'parked' if last.parked else 'in a queue that no daemon serves'}"
 
 
 def _past(line: PastDue, now: datetime, *, short: bool, of_one: bool) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import jobsd
 from jobsd.definition import registry
 from jobsd.errors import ConfigurationError
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from jobsd.definition import Task
+
+
+_OURS = Path(jobsd.__file__).parent
 
 
 class NoTasksError(ConfigurationError):
@@ -25,6 +29,8 @@ class TaskImportError(ConfigurationError):
     def __init__(self, *, module: str, cause: BaseException) -> None:
         place = ""
         frames = traceback.extract_tb(cause.__traceback__)
+        # What was called wrongly says so from inside of us; where it was called is what has to be changed.
+        frames = [frame for frame in frames if not Path(frame.filename).is_relative_to(_OURS)] or frames
         if not isinstance(cause, SyntaxError | ModuleNotFoundError) and frames:
             place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})"
         super().__init__(f"tasks: module {module!r} cannot be imported: {type(cause).__name__}: {cause}{place}")

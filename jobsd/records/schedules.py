@@ -81,8 +81,10 @@ class PostgresSchedules:
     async def remove(self, name: str) -> bool:
         return bool(await self._fetch("schedules_remove", name))
 
-    async def history(self, name: str | None, limit: int) -> list[Past]:
-        return [_past(row) for row in await self._fetch("schedules_history", name, limit)]
+    async def history(
+        self, name: str | None, limit: int, *, since: int | None = None, passed: bool = False
+    ) -> list[Past]:
+        return [_past(row) for row in await self._fetch("schedules_history", name, limit, since, passed)]
 
     async def _fetch(self, name: str, *args: object) -> Sequence[Mapping[str, Any]]:
         try:

@@ -206,4 +206,10 @@ class Store(Protocol):
 
     async def remove(self, name: str) -> bool: ...
 
-    async def history(self, name: str | None, limit: int) -> list[Past]: ...
+    async def history(
+        self, name: str | None, limit: int, *, since: int | None = None, passed: bool = False
+    ) -> list[Past]:
+        """Return what came of due times from ``since`` on, epoch ms, the latest first; ``passed``: of those alone that
+        were passed over. Of what was passed over in a row the latest counts.
+        """
+        ...

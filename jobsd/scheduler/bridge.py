@@ -7,7 +7,6 @@ anything more is fired there.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from jobsd.events import Event
@@ -24,6 +23,9 @@ if TYPE_CHECKING:
     from jobsd.scheduler.plans import Plan
     from jobsd.store.spare_schedules import SpareSchedules
 
+_AT_ONCE = 100
+"""Schedules that are carried together."""
+
 
 class Bridge:
     def __init__(self, spares: SpareSchedules) -> None:
@@ -34,36 +36,46 @@ class Bridge:
         now, spares = await self.spares.look(list(plans))
         return now, {name: _further(spares.get(name), plan.state) for name, plan in plans.items()}
 
-    async def carry(self, store: Store) -> bool:
-        """Carry to ``store`` what was decided meanwhile; say whether anything was."""
+    async def carry(self, store: Store) -> tuple[int, set[str]]:
+        """Carry to ``store`` what was decided meanwhile, some of it.
+
+        Return of how many schedules something was, and which there are of which something is left to be carried: others
+        are changing them in this moment, this version cannot read them, or it is too much for once.
+        """
         if not await self.spares.any():
-            return False
+            return 0, set()
         _, spares = await self.spares.look()
-        lines = await self.spares.lines()
-        more = len(lines) >= spare_schedules.MOST_LINES
-        past: dict[str, list[Past]] = defaultdict(list)
-        for line in map(past_of, lines):
-            past[line.name].append(line)
-        names = spares.keys() | past.keys()
-        looked = await store.look(list(names))
+        looked = await store.look(list(spares))
+        some = [name for name in spares if name not in looked.unread][:_AT_ONCE]
+        lines = await self.spares.lines(some)
         changes: list[Change] = []
-        for name, entry in looked.entries.items():
-            state = entry.state
-            if more:  # what the next lot tells is not decided yet
-                state = _come_to(state, past[name])
-            elif name in spares:
-                state = _joined(state, spares[name].state)
-            changes.append(Change(name, entry.version, state, carried=_undecided(past[name], entry)))
+        gone: list[str] = []
+        for name in some:
+            entry = looked.entries.get(name)
+            past = _read(lines[name])
+            if entry is None:
+                gone.append(name)
+            elif past is not None:
+                more = len(past) >= spare_schedules.MOST_LINES  # what the next lot tells is not decided yet
+                state = _come_to(entry.state, past) if more else _joined(entry.state, spares[name].state)
+                changes.append(Change(name, entry.version, state, carried=_undecided(past, entry)))
         applied = await store.apply(changes)
-        here = looked.entries.keys() | looked.unread.keys()  # what a later version can read, it carries
-        done = {name for name in names if name in applied or name not in here}
-        carried = [line for line in lines if past_of(line).name in done]
-        over = {} if more else {name: spare for name, spare in spares.items() if name in done}
-        await self.spares.forget(over, carried)
+        done = {name: (spares[name], lines[name]) for name in (*applied, *gone)}
+        if done:
+            await self.spares.forget(done)
         if applied:
-            due_times = sum(len(past[name]) for name in applied)
+            due_times = sum(len(lines[name]) for name in applied)
             log.info(Event.SCHEDULES_CARRIED, schedules=len(applied), due_times=due_times)
-        return bool(done)  # what others are changing in this moment is carried later, and keeps no other waiting
+        _, left = await self.spares.look()
+        return len(done), set(left)
+
+
+def _read(lines: Sequence[bytes]) -> list[Past] | None:
+    """Return them; None: a later version has written one, and is to carry them."""
+    try:
+        return [past_of(line) for line in lines]
+    except (ValueError, TypeError):
+        return None
 
 
 def _undecided(lines: Sequence[Past], entry: Entry) -> list[Past]:

@@ -13,6 +13,7 @@ from jobsd.logger import log
 from jobsd.schedule.declared import fingerprint_of
 from jobsd.schedule.definition import Schedule
 from jobsd.schedule.state import Change
+from jobsd.scheduler.telling import tell_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +37,7 @@ class Roster:
         self._ours = {schedule.name: schedule for schedule in schedules}
         self._written = {name: _as_written(schedule) for name, schedule in self._ours.items()}
         self._fingerprint = fingerprint_of(schedules)
-        self._declared = False
+        self._declared = self._told = False
         self._seen = ""
         """What the last beat told of all entries."""
         self._others: str | None = None
@@ -67,6 +68,9 @@ class Roster:
         except BaseException:
             self.doubt()
             raise
+        if not self._told:
+            self._told = True
+            await tell_of(self._ours, self._plans, beat.now)
         return beat.now
 
     def doubt(self) -> None:

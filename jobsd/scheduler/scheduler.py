@@ -107,21 +107,20 @@ class Scheduler(Service):
         await self._sleep()
 
     async def _beat(self) -> None:
-        if self._bridge is not None and await self._bridge.carry(self._store):
-            self._roster.doubt()
+        carried, left = await self._carry()
         self._set_clock(await self._roster.beat())
         self._heard_at = monotonic()
-        self._beat_at = self._heard_at + BEAT_S
+        self._beat_at = self._heard_at + (0 if carried and left else BEAT_S)
 
     # --- what is due --------------------------------------------------------------------------------------
 
     async def _fire(self, names: Sequence[str]) -> None:
-        if self._bridge is not None and await self._bridge.carry(self._store):
-            self._look_at_all()
-            return
-        looked = await self._store.look(names)
+        carried, left = await self._carry()
+        if carried:
+            self._beat_at = 0.0
+        looked = await self._store.look([name for name in names if name not in left])
         self._set_clock(looked.now)
-        self._miss(names, looked)
+        self._miss(names, looked, left)
         entries = [entry for entry in looked.entries.values() if self._roster.still(entry)]
         decisions, changes = await self._decisions(entries, looked.now)
         applied = await self._store.apply(changes) if changes else set[str]()
@@ -138,17 +137,24 @@ class Scheduler(Service):
                 self.plans.again(name, looked.now + int(_WAIT_S * 1000))
         self._step_aside(won=bool(applied), lost=not applied and bool(entries))
 
-    def _look_at_all(self) -> None:
-        self._roster.doubt()
-        self._beat_at = 0.0
+    async def _carry(self) -> tuple[int, set[str]]:
+        """Carry over what was decided while Postgres was away: see Bridge.carry."""
+        if self._bridge is None:
+            return 0, set()
+        carried, left = await self._bridge.carry(self._store)
+        if carried and not left:
+            self._roster.doubt()
+        return carried, left
 
-    def _miss(self, names: Sequence[str], looked: Looked) -> None:
+    def _miss(self, names: Sequence[str], looked: Looked, left: set[str]) -> None:
         for name in names:
-            if name in looked.unread:
+            if name in left:
+                self.plans.again(name, looked.now + int(_WAIT_S * 1000))
+            elif name in looked.unread:
                 self.plans.drop(name)
             elif name not in looked.entries:  # it was removed, or Redis has lost everything
-                self._look_at_all()
-                self.plans.again(name, looked.now + int(_WAIT_S * 1000))
+                self._roster.doubt()
+                self._beat_at = 0.0
 
     async def _decisions(self, entries: Sequence[Entry], now: int) -> tuple[list[tuple[Entry, Decision]], list[Change]]:
         """Decide about each, and return what is to be written of them."""

@@ -47,7 +47,6 @@ _OF_SHARD = {
     "declared": "zset",
     "declaring": "zset",
     "spare": "hash",
-    "spared": "list",
     "records": "stream",
 }
 _OF_SHARD_BY_NAME = {
@@ -60,6 +59,7 @@ _OF_SHARD_BY_NAME = {
     "cancel": "list",
     "unblock": "list",
     "schedule": "list",
+    "spared": "list",
 }
 _WITH_JOBS = ("active", "retry", "completed", "archived", "side", "parked", "lane", "dead")
 _OWNED = {"unique": "unique", "open": "open", "worker": "worker"}

@@ -51,7 +51,7 @@ prefixes below, so this page is also the map of what they write.
     <shard>:declared           zset    fingerprint of what a daemon declares -> ms at which one was last heard of
     <shard>:declaring          zset    the same -> ms at which the latest daemon of it has started
     <shard>:spare              hash    the same while Postgres is away, which keeps them: version and state alone
-    <shard>:spared             list    what came of due times meanwhile, JSON, the latest first
+    <shard>:spared:<name>      list    what came of its due times meanwhile, JSON, the latest first
     <shard>:schedule:<name>    list    what came of its last 50 due times, JSON, the latest first
     <shard>:records            stream  one entry per batch of endings, one field per job
 

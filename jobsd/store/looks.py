@@ -114,13 +114,20 @@ class Looks:
         return (int(parts[3]), int(parts[4])) if len(parts) >= _MARK_PARTS else None
 
     async def served(self) -> set[str]:
-        """Return the queues that live workers announce."""
-        workers = await self._redis.zrange(f"{self._shard_key}:workers", 0, -1)
-        found: set[str] = set()
-        for worker in workers:
-            queues = await self._redis.hget(f"{self._shard_key}:worker:{worker.decode()}", "queues")
-            found |= set((queues or b"").decode().split())
-        return found
+        """Return the queues that live workers announce: one that was not heard of for a lease is dead."""
+        pipe = self._redis.pipeline(transaction=False)
+        pipe.time()
+        pipe.zrange(f"{self._shard_key}:workers", 0, -1, withscores=True)
+        (seconds, micros), workers = await pipe.execute()
+        now = int(seconds) * 1000 + int(micros) // 1000
+        pipe = self._redis.pipeline(transaction=False)
+        for worker, _ in workers:
+            pipe.hmget(f"{self._shard_key}:worker:{worker.decode()}", "queues", "lease")
+        facts: Any = await pipe.execute() if workers else []
+        alive = [
+            queues for (_, beat), (queues, lease) in zip(workers, facts, strict=True) if beat + int(lease or 0) > now
+        ]
+        return {queue for queues in alive for queue in (queues or b"").decode().split()}
 
     async def dead(self, queue: str, job_id: str) -> tuple[bytes | None, bytes | None]:
         """Return payload and info of an archived job."""

@@ -169,13 +169,20 @@ class RedisSchedules:
         pipe.delete(f"{self._shard_key}:schedule:{name}")
         return bool((await pipe.execute())[0])
 
-    async def history(self, name: str | None, limit: int) -> list[Past]:
+    async def history(
+        self, name: str | None, limit: int, *, since: int | None = None, passed: bool = False
+    ) -> list[Past]:
         names = [name] if name is not None else [one.decode() for one in await self._redis.hkeys(self._entries)]
         pipe = self._redis.pipeline(transaction=False)
         for one in names:
-            pipe.lrange(f"{self._shard_key}:schedule:{one}", 0, limit - 1)
+            pipe.lrange(f"{self._shard_key}:schedule:{one}", 0, -1 if passed else limit - 1)
         lines = [Past.from_wire(from_json(line)) for found in await pipe.execute() for line in found] if names else []
-        return sorted(lines, key=lambda line: (-line.due, line.name))[:limit]
+        asked = [
+            line
+            for line in lines
+            if (since is None or (line.last or line.due) >= since) and not (passed and line.state != "passed")
+        ]
+        return sorted(asked, key=lambda line: (-line.due, line.name))[:limit]
 
 
 _WAYS = "run-time schedules are kept there; set JOBSD_DATABASE_URL"

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from jobsd.schedule.state import Change
 
 
-MOST_LINES = 2000
+MOST_LINES = 50
+"""Lines of one schedule that are read at once."""
 
 
 class Spare(NamedTuple):
@@ -37,44 +38,52 @@ class SpareSchedules:
     def __init__(self, redis: Redis, *, shard: str = DEFAULT_SHARD) -> None:
         self._redis: Any = redis
         self._shard = shard
-        self._entries = f"{shard_key(shard)}:spare"
-        self._lines = f"{shard_key(shard)}:spared"
+        self._shard_key = shard_key(shard)
+        self._entries = f"{self._shard_key}:spare"
         self._scripts = Scripts(redis)
 
     async def look(self, names: Sequence[str] | None = None) -> tuple[int, dict[str, Spare]]:
-        """Return the server's time, epoch ms, and the spares of these names, or all."""
+        """Return the server's time, epoch ms, and the spares of these names, or all that this version can read."""
         pipe = self._redis.pipeline(transaction=False)
         pipe.time()
         pipe.hgetall(self._entries) if names is None else pipe.hmget(self._entries, *names)
         (seconds, micros), found = await pipe.execute()
         pairs = found.items() if names is None else zip((name.encode() for name in names), found, strict=True)
         spares = {name.decode(): _spare(text) for name, text in pairs if text is not None}
-        return int(seconds) * 1000 + int(micros) // 1000, spares
+        readable = {name: spare for name, spare in spares.items() if spare is not None}
+        return int(seconds) * 1000 + int(micros) // 1000, readable
 
     async def apply(self, changes: Sequence[Change]) -> set[str]:
         """Write each change whose spare is in its version (0: there is none), with its jobs; return those names."""
         return await fire(self._scripts, self._shard, self._entries, changes, outbox=True)
 
     async def any(self) -> bool:
-        return bool(await self._redis.exists(self._entries, self._lines))
+        return bool(await self._redis.exists(self._entries))
 
-    async def lines(self) -> list[bytes]:
-        """Return what became of due times meanwhile, the earliest first; ``past_of`` reads them."""
-        lines = await self._redis.lrange(self._lines, -MOST_LINES, -1)
-        return lines[::-1]
+    async def lines(self, names: Sequence[str]) -> dict[str, list[bytes]]:
+        """Return what became of their due times meanwhile, the earliest first; ``past_of`` reads it."""
+        pipe = self._redis.pipeline(transaction=False)
+        for name in names:
+            pipe.lrange(f"{self._shard_key}:spared:{name}", -MOST_LINES, -1)
+        return {name: lines[::-1] for name, lines in zip(names, await pipe.execute(), strict=True)}
 
-    async def forget(self, spares: Mapping[str, Spare], lines: Sequence[bytes]) -> None:
-        """Forget what has been carried over. A spare that has come further since stays."""
-        args: list[Any] = [len(spares)]
-        for name, spare in spares.items():
-            args += name, spare.version
-        await self._scripts.call("forget_spares", [self._entries, self._lines], [*args, *lines])
+    async def forget(self, carried: Mapping[str, tuple[Spare, Sequence[bytes]]]) -> None:
+        """Forget these lines. A spare that has come further since stays, and one of which there are lines still."""
+        args: list[Any] = []
+        for name, (spare, lines) in carried.items():
+            args += name, spare.version, len(lines), *lines
+        await self._scripts.call("forget_spares", [self._shard_key], args)
 
 
 def past_of(line: bytes) -> Past:
+    """Return it. Raises TypeError for what this version cannot read."""
     return Past.from_wire(from_json(line))
 
 
-def _spare(text: bytes) -> Spare:
+def _spare(text: bytes) -> Spare | None:
+    """Return it; None: it is of a later version of jobsd, which can read it."""
     version, *_, state = text.decode().split("\n", 5)
-    return Spare(int(version), State.from_wire(from_json(state)))
+    try:
+        return Spare(int(version), State.from_wire(from_json(state)))
+    except (ValueError, TypeError):
+        return None

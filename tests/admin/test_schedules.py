@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,7 +21,7 @@ from jobsd.errors import (
 )
 from jobsd.schedule.state import Change, Passed
 from jobsd.store.keys import LANED, NO_CHILD, PARKED
-from tests.admin.bureau import Bureau, a_bureau, a_schedule
+from tests.admin.bureau import Bureau, a_bureau, a_schedule, tidy
 from tests.engine.hall import BASE
 from tests.waiting import until
 
@@ -45,7 +45,8 @@ async def test_a_pause_is_shown_with_who_and_since_when_and_ends_with_resume(bur
     assert await bureau.schedules.resume("nightly")
     assert not await bureau.schedules.resume("nightly")
     [resumed] = await bureau.schedules.list()
-    assert (resumed.state, resumed.why, resumed.paused_at, resumed.paused_by) == ("active", "", None, "")
+    assert (resumed.state, resumed.paused_at, resumed.paused_by) == ("active", None, "")
+    assert resumed.why == "no daemon serves queue 'default', in which its jobs would wait"
     assert resumed.next_at is not None
     assert (await bureau.entry()).state.resumed_at is not None
 
@@ -78,7 +79,7 @@ async def test_a_trigger_waits_for_the_outcome_and_counts_as_no_run(bureau):
 
     await until(known)
     view = await bureau.schedules.get("nightly")
-    assert (view.runs, view.last.job_id, view.why) == (0, done.job_id, "")
+    assert (view.runs, view.last.job_id) == (0, done.job_id)
     assert view.last.due_at <= view.last.ended_at <= utc_from_ms(now_ms() + 1000)
     [line] = await bureau.schedules.history("nightly")
     assert (line.state, line.manual, line.job_id, line.outcome, line.attempts) == (
@@ -138,6 +139,39 @@ async def test_a_last_job_that_waits_for_a_child_process_says_so(bureau):
     assert (await bureau.schedules.get("nightly")).last.parked == "no child process is free"
 
 
+async def test_a_last_job_in_a_queue_that_no_daemon_serves_says_so(bureau):
+    bureau.work()
+    await bureau.declare(a_schedule(queue="other"))
+
+    async def serves_default_alone() -> bool:
+        return (await bureau.schedules.get("nightly")).why == (
+            "no daemon serves queue 'other', in which its jobs would wait"
+        )
+
+    await until(serves_default_alone)
+    triggered = await bureau.schedules.trigger("nightly", wait="20ms")
+    assert (triggered.state, triggered.message.endswith("; no daemon serves queue 'other'")) == ("accepted", True)
+    view = await bureau.schedules.get("nightly")
+    assert view.last.stranded
+    assert view.why == (
+        f"job {triggered.job_id} waits in queue 'other', which no daemon serves; due times meanwhile are passed over"
+    )
+
+
+async def test_a_daemon_that_was_not_heard_of_for_its_lease_serves_nothing(bureau):
+    worker = bureau.hall.open(tidy, records=bureau.ledger)
+    await bureau.declare(a_schedule())
+
+    async def is_served() -> bool:
+        return not (await bureau.schedules.get("nightly")).why
+
+    await until(is_served)
+    await bureau.hall.redis.hset(f"jobsd:{{main}}::worker:{worker.id}", "lease", 0)  # as if that were over
+    assert (await bureau.schedules.get("nightly")).why == (
+        "no daemon serves queue 'default', in which its jobs would wait"
+    )
+
+
 async def test_all_names_are_looked_at_before_anything_is_done(bureau):
     await bureau.declare(a_schedule())
     await bureau.schedules.expect(["nightly"])
@@ -162,6 +196,11 @@ async def test_what_does_not_end_in_time_is_accepted_and_no_second_one_overlaps_
 
     bureau.work(tidy)
     await bureau.declare(a_schedule(), a_schedule("often", overlap="allow"))
+
+    async def is_served() -> bool:
+        return not (await bureau.schedules.get("often")).why
+
+    await until(is_served)
     first = await bureau.schedules.trigger("nightly", wait=None)
     assert (first.state, first.message) == ("accepted", "")
     await begun.wait()
@@ -270,6 +309,32 @@ async def test_what_was_passed_over_is_in_the_history_with_the_reason(bureau):
     assert (before.reason, before.due_times) == ("missed: no daemon was there to fire it", 2)
     assert (before.due_at, before.lateness, before.outcome) == (utc_from_ms(at), None, None)
     assert [line.due_times for line in await bureau.schedules.history(limit=1)] == [1]
+
+
+async def test_the_history_can_be_asked_for_what_was_passed_over_and_from_when_on(bureau):
+    await bureau.declare(a_schedule())
+    entry = await bureau.entry()
+    at = now_ms() // 1000 * 1000 - 7_200_000
+    passed = [Passed(at, at + 3_600_000, 2, "missed"), Passed(at - 7_200_000, at - 7_200_000, 1, "overlap")]
+    assert await bureau.store.apply([Change("nightly", entry.version, entry.state, passed=passed)])
+    await bureau.schedules.trigger("nightly", wait=None)
+
+    async def asked(since_ms: int | None = None, **options) -> list[str]:
+        since = None if since_ms is None else utc_from_ms(since_ms)
+        lines = await bureau.schedules.history("nightly", since=since, **options)
+        assert lines == list(await bureau.schedules.history(since=since, **options))
+        return [line.reason or line.state for line in lines]
+
+    missed, overlap = "missed: no daemon was there to fire it", "the run before had not ended"
+    assert await asked() == ["fired", missed, overlap]
+    assert await asked(passed=True) == [missed, overlap]
+    assert await asked(passed=True, limit=1) == [missed]
+    # What was passed over in a row counts by its latest.
+    assert await asked(at + 3_600_000) == ["fired", missed]
+    assert await asked(at + 3_600_001) == ["fired"]
+    assert await asked(at + 3_600_001, passed=True) == []
+    with pytest.raises(InvalidOptionError, match=r"option 'since' is .*; allowed is a datetime with a zone"):
+        await bureau.schedules.history(since=datetime(2026, 11, 23))  # noqa: DTZ001
 
 
 async def test_a_change_that_others_are_always_quicker_with_ends_in_an_error(bureau, monkeypatch):

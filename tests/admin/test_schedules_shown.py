@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -16,17 +16,23 @@ from jobsd.schedule.state import Ended, Entry, State
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 NOW = int(NOON.timestamp() * 1000)
 HOUR = 3_600_000
+DAY = 24 * HOUR
+PASSED = "meanwhile are passed over"
 JOB = "cron:hourly:2026-11-23T11:00:00Z abcdefghijkl"
 
 
 def an_entry(state: dict[str, Any] | None = None, *, declared: bool = True, **options: Any) -> Entry:
     schedule = Schedule(**{"name": "hourly", "task": "tidy", "at": "30 * * * *", "zone": "Asia/Jakarta", **options})
-    return Entry(schedule, State(**{"cursor": NOW - 1, "anchor": NOW, **(state or {})}), 1, declared=declared)
+    return Entry(schedule, State(**{"cursor": NOW - 1, "anchor": NOW - DAY, **(state or {})}), 1, declared=declared)
 
 
-def seen(entry: Entry, *, live: bool = False, parked: str = "") -> tuple[str, str]:
-    view = view_of(entry, NOW, live=live, parked=parked)
+def seen(entry: Entry, *, live: bool = False, parked: str = "", served: set[str] | None = None) -> tuple[str, str]:
+    view = view_of(entry, NOW, live=live, parked=parked, served=served)
     return view.state, view.why
+
+
+def previous(state: dict[str, Any] | None = None, **options: Any) -> datetime | None:
+    return view_of(an_entry(state, **options), NOW, live=False).previous_at
 
 
 def test_what_only_waits_for_its_next_due_time_has_nothing_to_say():
@@ -63,6 +69,15 @@ def test_what_only_waits_for_its_next_due_time_has_nothing_to_say():
             {},
             "active: the due time 2026-11-23 18:00:00+07:00 waits for a daemon to take it up",
         ),
+        (
+            {"cursor": NOW + HOUR},
+            {},
+            (
+                "active: due times are decided up to 2026-11-23 20:00:00+07:00 already: the server's clock was set "
+                "back, and nothing fires before then"
+            ),
+        ),
+        ({"cursor": NOW + 59_000}, {}, "active: "),
     ],
     ids=str,
 )
@@ -105,6 +120,69 @@ def test_of_a_parked_job_it_is_said_for_what_it_waits():
         f"2 due times wait for job {id_} to end, which is parked: no daemon knows task 'stock:repotr'"
     )
     assert seen(an_entry(job), live=False, parked=parked)[1] == ""  # it has ended meanwhile
+
+
+def test_of_a_job_in_a_queue_that_no_daemon_serves_that_is_said():
+    job = {"last_job": JOB, "last_queue": "other", "last_due": NOW - HOUR}
+    waits = f"job {JOB.partition(' ')[0]} waits in queue 'other', which no daemon serves"
+    assert seen(an_entry(job), live=True, served=set())[1] == f"{waits}; due times meanwhile are passed over"
+    assert seen(an_entry(job, overlap="allow"), live=True, served={"default"})[1] == waits
+    assert seen(an_entry(job), live=True, served={"default", "other"})[1].endswith("has not ended; due times " + PASSED)
+    assert seen(an_entry(job), live=True, served=None)[1].endswith("has not ended; due times " + PASSED)
+    waiting = an_entry(job | {"waiting": (1, 2)}, overlap="queue")
+    assert seen(waiting, live=True, served=set())[1] == (
+        f"2 due times wait for {waits.replace(' waits', ' to end, which waits', 1)}"
+    )
+    view = view_of(an_entry(job), NOW, live=True, served={"default"})
+    assert view.last is not None
+    assert view.last.stranded
+    ended = view_of(an_entry(job), NOW, live=False, served={"default"})
+    assert ended.last is not None
+    assert (ended.last.stranded, ended.why) == (False, "")
+
+
+def test_a_queue_that_no_daemon_serves_is_said_before_anything_is_due():
+    told = "active", "no daemon serves queue 'other', in which its jobs would wait"
+    assert seen(an_entry(queue="other"), served={"default"}) == told
+    assert seen(an_entry(queue="other"), served={"default", "other"}) == ("active", "")
+
+
+def test_before_a_schedule_was_known_it_was_not_due():
+    half_past_eleven = NOON.replace(hour=11, minute=30)
+    assert previous() == half_past_eleven
+    assert previous({"anchor": NOW - HOUR // 2}) == half_past_eleven
+    assert previous({"anchor": NOW - HOUR // 2 + 1}) is None
+    assert previous(start_ms=NOW - HOUR // 2 + 1) is None
+    assert previous(end_ms=NOW - HOUR) == NOON.replace(hour=10, minute=30)
+    assert previous(at="@once 2026-11-01T00:00:00Z") is None
+
+
+def test_what_has_had_its_runs_was_due_last_with_the_last_of_them():
+    had = {"runs": 1, "last_due": NOW - 2 * HOUR + HOUR // 2, "cursor": NOW - HOUR}
+    half_past_ten = NOON.replace(hour=10, minute=30)
+    of_due_time = had | {"last_job": "cron:hourly:2026-11-23T10:30:00Z abcdefghijkl"}
+    assert previous(of_due_time, max_runs=1) == half_past_ten
+    assert previous(of_due_time, max_runs=2) == NOON.replace(hour=11, minute=30)
+    by_hand = had | {"last_due": NOW - 60_000, "last_job": "cron:hourly:2026-11-23T11:59:00Z:a1b2c3 abcdefghijkl"}
+    assert previous(by_hand, max_runs=1) == half_past_ten
+
+
+def test_how_it_is_set_is_shown_with_its_units():
+    view = view_of(
+        an_entry(
+            seconds=True, at="0 30 * * * *", timeout_ms=1500, retries=3, retry_delay_ms=600_000, jitter_ms=30_000,
+            missed_window_ms=HOUR, missed_limit=7, start_ms=NOW - HOUR, end_ms=NOW + DAY, max_runs=9,
+        ),
+        NOW,
+        live=False,
+    )  # fmt: skip
+    assert (view.timeout, view.retries, view.retry_delay) == (timedelta(seconds=1.5), 3, timedelta(minutes=10))
+    assert (view.jitter, view.missed_window, view.missed_limit) == (timedelta(seconds=30), timedelta(hours=1), 7)
+    assert (view.start_at, view.end_at) == (NOON - timedelta(hours=1), NOON + timedelta(days=1))
+    assert (view.max_runs, view.seconds) == (9, True)
+    unset = view_of(an_entry(), NOW, live=False)
+    assert (unset.timeout, unset.retries, unset.retry_delay, unset.start_at, unset.end_at) == (None,) * 5
+    assert (unset.jitter, unset.missed_window) == (timedelta(0), timedelta(days=1))
 
 
 def test_how_the_last_run_has_ended_is_told_with_its_instant():

@@ -67,7 +67,7 @@ async def test_due_times_that_were_passed_over_together_are_carried_as_such(grou
     due = entry.state.cursor // 1000 * 1000 + 1000
     all_three = Passed(due, due + 2000, 3, "overlap")
     assert await spares.apply([Change("nightly", 0, entry.state._replace(cursor=due + 2000), passed=[all_three])])
-    assert await Bridge(spares).carry(ground.store)
+    assert (await Bridge(spares).carry(ground.store))[0]
     rows = await ground.pool.fetch(
         "SELECT extract(epoch FROM last_due_at - due_at) AS s, due_times FROM jobsd.schedule_runs"
     )
@@ -84,7 +84,7 @@ async def test_what_postgres_had_passed_over_before_is_not_carried_again_and_hid
         [Change("nightly", entry.version, entry.state._replace(cursor=due), passed=[known])]
     )
     assert await spares.apply([Change("nightly", 0, entry.state._replace(cursor=due + 2000), passed=[all_three])])
-    assert await Bridge(spares).carry(ground.store)
+    assert (await Bridge(spares).carry(ground.store))[0]
     rows = await ground.pool.fetch(
         "SELECT extract(epoch FROM due_at) * 1000 - $1::bigint AS ms, due_times FROM jobsd.schedule_runs ORDER BY 1",
         due,

@@ -168,6 +168,13 @@ def test_it_ends_after_so_many_runs():
     assert (waiting.fires, waiting.waits) == (hours(9), hours(10))
 
 
+def test_what_waits_counts_as_a_run_to_come_where_there_is_an_end_to_them():
+    state = State(HALF_PAST_EIGHT, HALF_PAST_EIGHT, runs=1, waiting=hours(8))
+    found = decided(NINE, state, live=True, overlap="queue", max_runs=2)
+    assert (found.waits, found.state.waiting, found.passed) == ((), hours(8), ())
+    assert decided(NINE, state, live=True, overlap="queue", max_runs=3).waits == hours(9)
+
+
 def test_on_a_holiday_nothing_runs_and_that_is_said():
     found = decided(NINE, is_holiday=lambda due: due == NINE)
     assert (found.fires, found.passed) == ((), (Passed(NINE, NINE, 1, "holiday"),))

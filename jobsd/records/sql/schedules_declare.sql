@@ -28,4 +28,4 @@ WHERE (kept.definition::text, kept.source, kept.declared_by) IS DISTINCT FROM
     AND (kept.source = 'runtime' OR NOT EXISTS (
         SELECT FROM jobsd.schedule_declarations AS d
         WHERE d.fingerprint = kept.declared_by AND d.seen_at > clock_timestamp() - interval '30 seconds'
-            AND d.started_at > (SELECT started_at FROM here)))
+            AND (d.started_at, d.fingerprint) > ((SELECT started_at FROM here), $2::text)))

@@ -1,11 +1,16 @@
 -- schedules_history: what came of due times, the latest first, each with the latest attempt of its job, and the start of the first.
 --
--- $1  name   text     null for all schedules
--- $2  most   integer
+-- $1  name    text     null for all schedules
+-- $2  most    integer
+-- $3  since   bigint   epoch ms: due times from then on, of those that were passed over in a row the latest; or null
+-- $4  passed  boolean  only what was passed over
 SELECT r.schedule AS name, r.due_at, r.state, r.reason, r.due_times, r.job_id, r.manual, r.decided_at,
     x.started_at, x.finished_at, x.outcome, x.attempts, x.message
 FROM (
-    SELECT * FROM jobsd.schedule_runs WHERE $1::text IS NULL OR schedule = $1::text
+    SELECT * FROM jobsd.schedule_runs
+    WHERE ($1::text IS NULL OR schedule = $1::text)
+      AND ($3::bigint IS NULL OR last_due_at >= to_timestamp($3::bigint / 1000.0))
+      AND (NOT $4::boolean OR state = 'passed')
     ORDER BY due_at DESC, schedule LIMIT $2::integer
 ) AS r
 LEFT JOIN LATERAL (

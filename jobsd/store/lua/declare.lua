@@ -37,7 +37,8 @@ end
 
 local function counts_more(fingerprint)
   local seen, began = redis.call('ZSCORE', declared, fingerprint), redis.call('ZSCORE', started, fingerprint)
-  return seen and began and tonumber(seen) > now - 30000 and tonumber(began) > since
+  if not seen or not began or tonumber(seen) <= now - 30000 then return false end
+  return tonumber(began) > since or (tonumber(began) == since and fingerprint > ARGV[1])
 end
 
 for i = 3, #ARGV, 4 do

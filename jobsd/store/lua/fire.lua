@@ -44,7 +44,7 @@ while i <= #ARGV do
     redis.call('HSET', entries, name, string.format('%d', tonumber(version) + 1) .. '\n' .. rest .. state)
     told = told or ARGV[i + 3] == '1'
     applied[#applied + 1] = name
-    local history = shard .. (spare and ':spared' or ':schedule:' .. name)
+    local history = shard .. (spare and ':spared:' or ':schedule:') .. name
     if lines > 0 then
       for n = at, at + lines - 1 do redis.call('LPUSH', history, ARGV[n]) end
       redis.call('LTRIM', history, 0, most - 1)

@@ -1,0 +1,143 @@
+"""What is carried from Redis to Postgres, when that is back, and what is not."""
+
+from __future__ import annotations
+
+import pytest
+
+from jobsd.schedule.state import Change, Passed
+from jobsd.scheduler.bridge import Bridge
+from jobsd.scheduler.plans import Plans
+from jobsd.store.spare_schedules import Spare, SpareSchedules
+from tests.scheduler.conftest import a_schedule
+
+pytestmark = pytest.mark.parametrize("ground", ["postgres"], indirect=True)
+NAMES = ("nightly", "other")
+
+
+@pytest.fixture
+async def spares(ground):
+    """Two schedules that Postgres has, and nothing in Redis yet."""
+    await ground.store.declare([a_schedule("@yearly", name=name) for name in NAMES], "f", at_start=True)
+    return SpareSchedules(ground.redis)
+
+
+def meanwhile(entry, version, after_ms, **fields):
+    """Return the change that passes over what was due so long after Postgres had seen it last."""
+    due = entry.state.cursor + after_ms
+    passed = [Passed(due, due, 1, "overlap")]
+    return Change(entry.schedule.name, version, entry.state._replace(cursor=due, **fields), passed=passed)
+
+
+async def left(ground, spares):
+    """Return the version of each spare, and of whom there are lines."""
+    _, found = await spares.look()
+    lines = await spares.lines(NAMES)
+    return {name: spare.version for name, spare in found.items()}, [name for name in NAMES for _ in lines[name]]
+
+
+async def test_what_postgres_has_come_further_with_does_not_go_back(ground, spares):
+    entry = await ground.entry()
+    assert await spares.apply([Change("nightly", 0, entry.state._replace(cursor=entry.state.cursor + 5000, runs=2))])
+    further = entry.state._replace(cursor=entry.state.cursor + 9000, runs=5, last_job="cron:nightly:x o0123456789a")
+    assert await ground.store.apply([Change("nightly", entry.version, further)])
+    assert (await Bridge(spares).carry(ground.store))[0]
+    assert (await ground.entry()).state == further
+    assert not await spares.any()
+
+
+async def test_it_goes_on_in_redis_from_wherever_it_has_come_furthest(ground, spares):
+    entry, plans = await ground.entry(), Plans()
+    plans.plan(entry, entry.schedule)
+    bridge, planned = Bridge(spares), plans["nightly"]
+
+    async def stands(plan):
+        _, found = await bridge.stand({"nightly": plan})
+        return found["nightly"]
+
+    assert await stands(planned) == Spare(0, entry.state)
+    spare = entry.state._replace(cursor=entry.state.cursor + 5000, runs=2)
+    assert await spares.apply([Change("nightly", 0, spare)])
+    assert await stands(planned) == Spare(1, spare)
+    further = entry.state._replace(cursor=entry.state.cursor + 9000, runs=5)
+    assert await stands(planned._replace(state=further)) == Spare(1, further)
+
+
+async def test_what_is_decided_while_it_is_carried_stays_and_is_carried_next(ground, spares, monkeypatch):
+    entry, apply = await ground.entry(), ground.store.apply
+    assert await spares.apply([meanwhile(entry, 0, 1000, runs=1)])
+
+    async def too_late(changes):
+        monkeypatch.undo()
+        assert await spares.apply([meanwhile(entry, 1, 2000, runs=2)])
+        return await apply(changes)
+
+    monkeypatch.setattr(ground.store, "apply", too_late)
+    assert (await Bridge(spares).carry(ground.store))[0]
+    assert await left(ground, spares) == ({"nightly": 2}, ["nightly"])
+    assert (await ground.entry()).state.runs == 1
+    assert (await Bridge(spares).carry(ground.store))[0]
+    assert await left(ground, spares) == ({}, [])
+    assert (await ground.entry()).state.runs == 2
+    assert len(await ground.store.history("nightly", 10)) == 2
+
+
+async def test_what_others_are_changing_in_this_moment_is_carried_later(ground, spares):
+    entry = await ground.entry()
+    assert await spares.apply([meanwhile(entry, 0, 1000)])
+    async with ground.pool.transaction() as another:
+        await another.execute("SELECT FROM jobsd.schedules WHERE name = 'nightly' FOR UPDATE")
+        assert not (await Bridge(spares).carry(ground.store))[0]
+        assert await left(ground, spares) == ({"nightly": 1}, ["nightly"])
+    assert (await Bridge(spares).carry(ground.store))[0]
+    assert await left(ground, spares) == ({}, [])
+
+
+async def test_what_only_a_later_version_can_read_stays_until_that_carries_it(ground, spares):
+    for name in NAMES:
+        assert await spares.apply([meanwhile(await ground.entry(name), 0, 1000)])
+    written = await ground.pool.fetch("SELECT definition::text AS d FROM jobsd.schedules WHERE name = 'other'")
+    await ground.pool.execute(
+        'UPDATE jobsd.schedules SET definition = (definition::jsonb || \'{"missed": "newest"}\')::json '
+        "WHERE name = 'other'"
+    )
+    assert (await Bridge(spares).carry(ground.store))[0]
+    assert await left(ground, spares) == ({"other": 1}, ["other"])
+    assert not (await Bridge(spares).carry(ground.store))[0]  # and it keeps nothing else waiting
+    assert await left(ground, spares) == ({"other": 1}, ["other"])
+    await ground.pool.execute("UPDATE jobsd.schedules SET definition = $1::text::json", written[0]["d"])
+    assert (await Bridge(spares).carry(ground.store))[0]
+    assert await left(ground, spares) == ({}, [])
+    assert [line.due_times for line in await ground.store.history("other", 10)] == [1]
+
+
+@pytest.mark.parametrize("newer", ["spare", "line"])
+async def test_what_a_later_version_has_decided_keeps_no_other_waiting(ground, spares, newer):
+    for name in NAMES:
+        assert await spares.apply([meanwhile(await ground.entry(name), 0, 1000)])
+    if newer == "spare":
+        text = await ground.redis.hget("jobsd:{main}::spare", "other")
+        await ground.redis.hset("jobsd:{main}::spare", "other", text.replace(b'"anchor":', b'"anchor":"since":'))
+    else:
+        await ground.redis.lpush("jobsd:{main}::spared:other", '{"name": "other", "until": 5}')
+    assert (await Bridge(spares).carry(ground.store))[0] == 1
+    assert (await Bridge(spares).carry(ground.store))[0] == 0
+    assert await ground.redis.hkeys("jobsd:{main}::spare") == [b"other"]
+    assert [line.due_times for line in await ground.store.history("nightly", 10)] == [1]
+
+
+async def test_what_is_too_much_for_once_is_carried_next(ground, spares, monkeypatch):
+    monkeypatch.setattr("jobsd.scheduler.bridge._AT_ONCE", 1)
+    for name in NAMES:
+        assert await spares.apply([meanwhile(await ground.entry(name), 0, 1000)])
+    carried, still = await Bridge(spares).carry(ground.store)
+    assert (carried, len(still)) == (1, 1)
+    assert await Bridge(spares).carry(ground.store) == (1, set())
+    assert await left(ground, spares) == ({}, [])
+
+
+async def test_nothing_is_kept_of_what_is_gone_from_postgres(ground, spares):
+    assert await spares.apply([meanwhile(await ground.entry(), 0, 1000)])
+    await ground.pool.execute("DELETE FROM jobsd.schedules WHERE name = 'nightly'")
+    assert (await Bridge(spares).carry(ground.store))[0]
+    assert await left(ground, spares) == ({}, [])
+    assert await ground.store.history("nightly", 10) == []

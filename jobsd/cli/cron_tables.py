@@ -1,40 +1,29 @@
-"""What `jobsd cron ls` and `history` show, and how much of it: as many columns as the terminal has room for.
+"""What `jobsd cron ls` and `history` show, and how much of it in a narrow terminal.
 
-Each table has several forms, the fullest first; the first that fits is shown, and the last where none does.
-In the narrow ones of `history` the job stands for the schedule and its due time, and the reason for a job.
+In narrow forms of `history` the job's id stands for the schedule, whose name it has in it; where that has no room
+either, the schedule does, and the id is left out.
 """
 
 from __future__ import annotations
 
-import shutil
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from jobsd.cli.cron_words import ago, at_in_zone, lateness, short_in_zone, upcoming
-from jobsd.cli.output import PIPED_WIDTH
+from jobsd.cli.fitting import Form, fitting
 from jobsd.clock import now_ms, utc_from_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from jobsd.admin.schedule_views import PastDue, ScheduleView
-
-_FOLDED = {"when": 30, "state": 16, "note": 30}
-"""Columns that may be folded, and how many characters of a line they need at the least."""
-_GAP = 2
-"""Characters for each column: what is between it and the next, and before and behind them all."""
-
-
-class Form(NamedTuple):
-    columns: tuple[str, ...]
-    rows: list[dict[str, Any]]
 
 
 def schedules_table(views: Sequence[ScheduleView]) -> Form:
     now = utc_from_ms(now_ms())
     full, short = ([_row(view, now, short=short) for view in views] for short in (False, True))
-    return _fitting(
+    return fitting(
         Form(("schedule", "when", "next", "in", "last", "state"), full),
         Form(("schedule", "when", "next", "in", "last", "state"), short),
         Form(("schedule", "next", "in", "last", "state"), full),
@@ -46,15 +35,14 @@ def schedules_table(views: Sequence[ScheduleView]) -> Form:
 def history_table(lines: Sequence[PastDue], *, of_one: bool) -> Form:
     """Return it; ``of_one``: all lines are of one schedule."""
     now = utc_from_ms(now_ms())
-    full, short = ([_past(line, now, short=short, of_one=of_one) for line in lines] for short in (False, True))
+    full, short = ([_past(line, now, short=short) for line in lines] for short in (False, True))
     schedule = () if of_one else ("schedule",)
-    return _fitting(
+    return fitting(
         Form(("due", *schedule, "what", "late", "outcome", "note", "job_id"), full),
         Form(("due", *schedule, "what", "late", "outcome", "note", "job_id"), short),
         Form(("due", "what", "late", "outcome", "note", "job"), short),
-        Form(("due", "what", "late", "outcome", "job"), [row | {"job": row["job, why"]} for row in short]),
-        Form(("due", "outcome", "job"), [row | {"outcome": row["came"], "job": row["job, why"]} for row in short]),
-        Form(("outcome", "job"), [row | {"outcome": row["came"], "job": row["job, due, why"]} for row in short]),
+        Form(("due", *schedule, "what", "late", "outcome", "note"), short),
+        Form(("due", *schedule, "outcome", "note"), [row | {"outcome": row["came"]} for row in short]),
     )
 
 
@@ -67,22 +55,6 @@ def last_of(view: ScheduleView, now: datetime) -> str:
         return "parked" if last.parked else "not served" if last.stranded else "not ended"
     when = f" {ago(last.ended_at, now)}" if last.ended_at is not None else ""
     return f"{last.outcome or 'unknown'}{when}"
-
-
-def _fitting(*forms: Form) -> Form:
-    room = shutil.get_terminal_size((PIPED_WIDTH, 24)).columns
-    return next((form for form in forms if _width(form) <= room), forms[-1])
-
-
-def _width(form: Form) -> int:
-    return sum(min(_FOLDED.get(column, PIPED_WIDTH), width) for column, width in _widths(form)) + _GAP * len(
-        form.columns
-    )
-
-
-def _widths(form: Form) -> Iterator[tuple[str, int]]:
-    for column in form.columns:
-        yield column, max(len(column), *(len(str(row[column])) for row in form.rows), 0)
 
 
 def _row(view: ScheduleView, now: datetime, *, short: bool) -> dict[str, Any]:
@@ -109,15 +81,13 @@ def _stuck(view: ScheduleView) -> str:
     return f": its last job is {'parked' if last.parked else 'in a queue that no daemon serves'}"
 
 
-def _past(line: PastDue, now: datetime, *, short: bool, of_one: bool) -> dict[str, Any]:
+def _past(line: PastDue, now: datetime, *, short: bool) -> dict[str, Any]:
     what = "by hand" if line.manual else line.state
     if line.state == "passed":
         what = "passed over" if line.due_times == 1 else f"{line.due_times:,} passed over"
     again = f"attempt {line.attempts}" if line.attempts > 1 else ""
-    due = _at(line.due_at, line.zone, now, short=short)
-    why = ": ".join(filter(None, ("" if of_one and line.reason else line.schedule, line.reason)))
     return {
-        "due": due,
+        "due": _at(line.due_at, line.zone, now, short=short),
         "schedule": line.schedule,
         "what": what,
         "late": "" if line.lateness is None else lateness(line.lateness),
@@ -126,8 +96,6 @@ def _past(line: PastDue, now: datetime, *, short: bool, of_one: bool) -> dict[st
         "note": "; ".join(filter(None, (line.reason, again, line.message))),
         "job_id": line.job_id,
         "job": line.job_id or line.schedule,
-        "job, why": line.job_id or why,
-        "job, due, why": line.job_id or f"{due} {why}",
     }
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from jobsd.cli.fitting import Form, fitting
 from jobsd.cli.history_sums import errors, stats
 from jobsd.cli.instants import SinceOption, UntilOption, instant
 from jobsd.cli.lag import lag
@@ -19,7 +20,13 @@ from jobsd.records import Page, Place
 if TYPE_CHECKING:
     from jobsd.records import PastExecution
 
-_COLUMNS = ("started", "task", "attempt", "outcome", "transition", "duration_s", "job_id", "message")
+_FORMS = (
+    ("started", "task", "attempt", "outcome", "transition", "duration_s", "job_id", "message"),
+    ("started", "task", "attempt", "outcome", "duration_s", "job_id", "message"),
+    ("started", "task", "outcome", "job_id", "message"),
+    ("at", "task", "outcome", "job_id", "message"),
+    ("at", "task", "outcome", "message"),
+)
 _TOLD = (
     "job_id",
     "task",
@@ -101,7 +108,8 @@ def executions(
         typer.echo(as_json({"executions": [asdict(execution) for execution in page.executions], "more": more}))
         return
     lines = [_line(execution) for execution in page.executions]
-    print_rows(lines, columns=_COLUMNS, json_output=False, empty="no such execution is recorded")
+    columns, _ = fitting(*(Form(one, lines) for one in _FORMS))
+    print_rows(lines, columns=columns, json_output=False, empty="no such execution is recorded")
     if page.more:
         typer.echo(f"there are more: --after {page.more}", err=True)
 
@@ -149,8 +157,8 @@ def _place(text: str | None) -> Place | None:
 
 
 def _line(execution: PastExecution) -> dict[str, Any]:
-    started = execution.started_at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    return asdict(execution) | {"started": started}
+    started = execution.started_at.astimezone()
+    return asdict(execution) | {"started": f"{started:%Y-%m-%d %H:%M:%S}", "at": f"{started:%m-%d %H:%M:%S}"}
 
 
 def _in_full(execution: PastExecution) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from jobsd.cli.fitting import Form, fitting
 from jobsd.cli.instants import WHEN, SinceOption, UntilOption, checked, instant
 from jobsd.cli.output import as_json, print_rows
 from jobsd.cli.servers import ConfigOption, JsonOption, history_of
@@ -16,8 +17,18 @@ if TYPE_CHECKING:
     from jobsd.records import ErrorGroup, Statistics
 
 _DAY = "24h"
-_SUMS = ("task", "runs", "succeeded", "failures", "retries", "p50_s", "p95_s", "p99_s", "wait_p50_s", "wait_p95_s")
-_GROUPS = ("fingerprint", "task", "error_type", "failures", "first_seen", "last_seen", "message")
+_SUMS = (
+    ("task", "runs", "succeeded", "failures", "retries", "p50_s", "p95_s", "p99_s", "wait_p50_s", "wait_p95_s"),
+    ("task", "runs", "failures", "retries", "p50_s", "p95_s", "p99_s", "wait_p95_s"),
+    ("task", "runs", "failures", "p50_s", "p95_s", "wait_p95_s"),
+    ("task", "runs", "failures", "p95_s"),
+)
+_GROUPS = (
+    ("fingerprint", "task", "error_type", "failures", "first_seen", "last_seen", "message"),
+    ("fingerprint", "task", "error_type", "failures", "last_seen", "message"),
+    ("fingerprint", "task", "failures", "last_seen", "message"),
+    ("fingerprint", "failures", "message"),
+)
 
 TaskOption = Annotated[str | None, typer.Option("--task", "-t", help="Only this task.")]
 
@@ -56,8 +67,9 @@ def stats(
     if json_output:
         typer.echo(as_json([asdict(one) for one in sums]))
         return
-    columns = _SUMS if by == "task" else (by, *_SUMS)
     rows = [_sums(one, by) for one in sums]
+    forms = _SUMS if by == "task" else [(by, *columns) for columns in _SUMS]
+    columns, _ = fitting(*(Form(one, rows) for one in forms))
     print_rows(rows, columns=columns, json_output=False, empty="no execution is recorded in that time")
 
 
@@ -79,7 +91,9 @@ def errors(
     if json_output:
         typer.echo(as_json([asdict(one) for one in groups]))
         return
-    print_rows([_group(one) for one in groups], columns=_GROUPS, json_output=False, empty="no such failure is recorded")
+    rows = [_group(one) for one in groups]
+    columns, _ = fitting(*(Form(one, rows) for one in _GROUPS))
+    print_rows(rows, columns=columns, json_output=False, empty="no such failure is recorded")
 
 
 def _sums(one: Statistics, by: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import typer
 
 from jobsd.admin.inspector import Inspector
 from jobsd.cli.enqueue import seconds_of
+from jobsd.cli.fitting import Form, fitting
 from jobsd.cli.output import as_json, print_rows, printable
 from jobsd.cli.servers import ConfigOption, JsonOption, redis_jobs, redis_url
 from jobsd.client import Client
@@ -18,6 +19,12 @@ from jobsd.job import CancelState, JobState
 jobs = typer.Typer(help="List jobs, look at one, cancel one, run an archived one again.", no_args_is_help=True)
 
 QueueOption = Annotated[str, typer.Option("--queue", "-q", help="The queue.")]
+_FORMS = (
+    ("id", "task", "at", "attempt", "message"),
+    ("id", "task", "at", "message"),
+    ("id", "task", "at"),
+    ("id", "at"),
+)
 ListedState = Literal["pending", "scheduled", "active", "retry", "parked", "completed", "archived"]
 
 
@@ -36,8 +43,9 @@ def ls(
         async with redis_jobs(config) as store:
             return await Inspector(store).list(queue, JobState(state), limit=limit)
 
-    columns = ("id", "task", "at", "attempt", "message")
-    print_rows(asyncio.run(listed()), columns=columns, json_output=json_output, empty=f"no {state} job in {queue}")
+    rows = asyncio.run(listed())
+    columns, _ = fitting(*(Form(one, rows) for one in _FORMS))
+    print_rows(rows, columns=columns, json_output=json_output, empty=f"no {state} job in {queue}")
 
 
 @jobs.command("show")

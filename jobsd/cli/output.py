@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import shutil
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
@@ -20,12 +21,24 @@ from rich.text import Text
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-PIPED_WIDTH = 200
-"""Columns where there is no terminal."""
+_PIPED = 200
+"""Characters of a line where there is no terminal."""
 _LONGEST = 200
 _WHOLE = {
-    *("id", "job_id", "fingerprint", "outcome", "started", "first_seen", "last_seen"),
-    *("schedule", "last", "what", "late", "due", "next", "in"),
+    *(
+        "id",
+        "job_id",
+        "fingerprint",
+        "queue",
+        "task",
+        "outcome",
+        "transition",
+        "started",
+        "at",
+        "first_seen",
+        "last_seen",
+    ),
+    *("schedule", "last", "what", "late", "due", "next", "in", "job"),
 }
 # Control characters but the tab and the newline, and those that turn the direction of writing.
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -65,6 +78,11 @@ def _finite(value: Any) -> Any:
             return value
 
 
+def room() -> int:
+    """Return how many characters a line has."""
+    return shutil.get_terminal_size((_PIPED, 24)).columns
+
+
 def print_rows(rows: Sequence[dict[str, Any]], *, columns: Sequence[str], json_output: bool, empty: str) -> None:
     """Print ``columns`` of ``rows``; numbers to the right. JSON has every key."""
     if json_output:
@@ -75,7 +93,7 @@ def print_rows(rows: Sequence[dict[str, Any]], *, columns: Sequence[str], json_o
         return
     console = Console(highlight=False)
     if not console.is_terminal:
-        console.width = PIPED_WIDTH
+        console.width = room()
     table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
     for column in columns:
         number = all(isinstance(row[column], int | float | None) for row in rows)
@@ -86,11 +104,12 @@ def print_rows(rows: Sequence[dict[str, Any]], *, columns: Sequence[str], json_o
             no_wrap=number or column in _WHOLE,  # an id that is folded cannot be copied
         )
     for row in rows:
-        table.add_row(*(Text(printable(_cell(row[column]))) for column in columns))  # no markup of anybody's
+        table.add_row(*(Text(printable(cell_of(row[column]))) for column in columns))  # no markup of anybody's
     console.print(table)
 
 
-def _cell(value: Any) -> str:
+def cell_of(value: Any) -> str:
+    """Return what stands in a table for it."""
     match value:
         case None:
             return ""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jobsd.admin.inspector import Inspector
+from jobsd.cli.fitting import Form, fitting
 from jobsd.cli.output import print_rows
 from jobsd.cli.servers import ConfigOption, JsonOption, redis_jobs
 from jobsd.daemon.settings import load_settings
@@ -18,19 +19,13 @@ from jobsd.errors import UnknownQueueError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_COLUMNS = (
-    "queue",
-    "pending",
-    "active",
-    "scheduled",
-    "retry",
-    "parked",
-    "archived",
-    "completed",
-    "processed",
-    "failed",
-    "latency",
-    "note",
+_STATES = ("pending", "active", "scheduled", "retry", "parked", "archived")
+_FORMS = (
+    ("queue", *_STATES, "completed", "processed", "failed", "latency", "note"),
+    ("queue", *_STATES, "processed", "failed", "latency", "note"),
+    ("queue", *_STATES, "latency", "note"),
+    ("queue", "pending", "active", "retry", "archived", "latency", "note"),
+    ("queue", "pending", "active", "latency"),
 )
 
 
@@ -45,7 +40,8 @@ def show(ctx: typer.Context, config: ConfigOption = None, *, json_output: JsonOp
     rows = asyncio.run(_queues(config))
     if not json_output:
         rows = [row | {"latency": _latency(row["latency_ms"]), "note": _note(row)} for row in rows]
-    print_rows(rows, columns=_COLUMNS, json_output=json_output, empty="no queue was ever used")
+    columns = _FORMS[0] if json_output else fitting(*(Form(one, rows) for one in _FORMS)).columns
+    print_rows(rows, columns=columns, json_output=json_output, empty="no queue was ever used")
 
 
 @queues.command("pause")

@@ -52,30 +52,33 @@ class Bridge:
         gone: list[str] = []
         for name in some:
             entry = looked.entries.get(name)
-            past = _read(lines[name])
             if entry is None:
                 gone.append(name)
-            elif past is not None:
-                more = len(past) >= spare_schedules.MOST_LINES  # what the next lot tells is not decided yet
-                state = _come_to(entry.state, past) if more else _joined(entry.state, spares[name].state)
-                changes.append(Change(name, entry.version, state, carried=_undecided(past, entry)))
+            elif (change := _carried(entry, spares[name].state, lines[name])) is not None:
+                changes.append(change)
         applied = await store.apply(changes)
-        done = {name: (spares[name], lines[name]) for name in (*applied, *gone)}
+        most = spare_schedules.MOST_LINES
+        done = {name: (spares[name], lines[name][:most]) for name in (*applied, *gone)}
         if done:
             await self.spares.forget(done)
         if applied:
-            due_times = sum(len(lines[name]) for name in applied)
+            due_times = sum(len(done[name][1]) for name in applied)
             log.info(Event.SCHEDULES_CARRIED, schedules=len(applied), due_times=due_times)
         _, left = await self.spares.look()
         return len(done), set(left)
 
 
-def _read(lines: Sequence[bytes]) -> list[Past] | None:
-    """Return them; None: a later version has written one, and is to carry them."""
+def _carried(entry: Entry, meanwhile: State, lines: Sequence[bytes]) -> Change | None:
+    """Return what becomes of the entry; None: a later version has written some of it, and is to carry it."""
+    most = spare_schedules.MOST_LINES
     try:
-        return [past_of(line) for line in lines]
+        past = [past_of(line) for line in lines[:most]]
+        carried = _undecided(past, entry)
     except (ValueError, TypeError):
         return None
+    # Where there are more lines, what those tell is not decided yet.
+    state = _come_to(entry.state, past) if len(lines) > most else _joined(entry.state, meanwhile)
+    return Change(entry.schedule.name, entry.version, state, carried=carried)
 
 
 def _undecided(lines: Sequence[Past], entry: Entry) -> list[Past]:

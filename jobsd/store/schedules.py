@@ -182,7 +182,7 @@ class RedisSchedules:
             for line in lines
             if (since is None or (line.last or line.due) >= since) and not (passed and line.state != "passed")
         ]
-        return sorted(asked, key=lambda line: (-line.due, line.name))[:limit]
+        return sorted(asked, key=lambda line: (-(line.last or line.due), line.name))[:limit]
 
 
 _WAYS = "run-time schedules are kept there; set JOBSD_DATABASE_URL"

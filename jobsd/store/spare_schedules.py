@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 MOST_LINES = 50
-"""Lines of one schedule that are read at once."""
+"""Lines of one schedule that are carried at once."""
 
 
 class Spare(NamedTuple):
@@ -61,10 +61,13 @@ class SpareSchedules:
         return bool(await self._redis.exists(self._entries))
 
     async def lines(self, names: Sequence[str]) -> dict[str, list[bytes]]:
-        """Return what became of their due times meanwhile, the earliest first; ``past_of`` reads it."""
+        """Return what became of their due times meanwhile, the earliest first; ``past_of`` reads it.
+
+        Where there are more than MOST_LINES it is one more.
+        """
         pipe = self._redis.pipeline(transaction=False)
         for name in names:
-            pipe.lrange(f"{self._shard_key}:spared:{name}", -MOST_LINES, -1)
+            pipe.lrange(f"{self._shard_key}:spared:{name}", -MOST_LINES - 1, -1)
         return {name: lines[::-1] for name, lines in zip(names, await pipe.execute(), strict=True)}
 
     async def forget(self, carried: Mapping[str, tuple[Spare, Sequence[bytes]]]) -> None:

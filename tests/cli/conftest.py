@@ -16,11 +16,17 @@ if TYPE_CHECKING:
     from click.testing import Result
 
 
+@pytest.fixture(autouse=True)
+def wide(monkeypatch) -> None:
+    """A table is as wide as it likes, if a test says nothing else."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 @pytest.fixture
 def run(monkeypatch, tmp_path, redis_url) -> Callable[..., Result]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("JOBSD_REDIS_URL", redis_url)
-    for name in ("JOBSD_DATABASE_URL", "DATABASE_URL", "COLUMNS"):
+    for name in ("JOBSD_DATABASE_URL", "DATABASE_URL"):
         monkeypatch.delenv(name, raising=False)
 
     def asked(*words: str, catch_exceptions: bool = False) -> Result:

@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks.ledger import load, questions
 from jobsd.records import History
+from jobsd.records.schedules import PostgresSchedules
 from tests.records.ledger import a_ledger
 
 if TYPE_CHECKING:
@@ -63,4 +64,30 @@ async def test_pages_and_statistics_are_answered_from_a_few_blocks(ledger_url):
         for name, ask in questions(History(explainer := Explainer(pool)), NOW).items():
             await ask()
             found += problems(name, explainer.plans[-1])
+    assert not found, "\n".join(found)
+
+
+RUNS = """INSERT INTO jobsd.schedule_runs (schedule, due_at, state, last_due_at)
+SELECT 'schedule-' || n % 50, at, CASE n % 1000 WHEN 7 THEN 'passed' ELSE 'fired' END, at
+FROM generate_series(1, $1::integer) AS n, LATERAL (SELECT now() - n * interval '2 s') AS run (at)"""
+
+
+@pytest.mark.timeout(120)
+async def test_the_history_of_schedules_is_answered_from_a_few_blocks(ledger_url):
+    async with a_ledger(ledger_url) as pool:
+        await pool.execute(RUNS, ROWS)
+        await pool.execute("VACUUM ANALYZE jobsd.schedule_runs")
+        [row] = await pool.fetch("SELECT (extract(epoch FROM now()) * 1000)::bigint AS now")
+        found: list[str] = []
+        for name in (None, "schedule-7", "unknown"):
+            for passed in (False, True):
+                for since in (None, row["now"] - 60_000):
+                    store = PostgresSchedules(explainer := Explainer(pool))
+                    await store.history(name, 20, since=since, passed=passed)
+                    found += problems(f"history of {name}, passed {passed}, since {since}", explainer.plans[-1])
+                    found += [
+                        f"{name}, {passed}, {since}: {node['Node Type']} of schedule_runs"
+                        for node in nodes(explainer.plans[-1])
+                        if node.get("Relation Name") == "schedule_runs" and node["Node Type"] == "Seq Scan"
+                    ]
     assert not found, "\n".join(found)

@@ -125,6 +125,31 @@ async def test_what_a_later_version_has_decided_keeps_no_other_waiting(ground, s
     assert [line.due_times for line in await ground.store.history("nightly", 10)] == [1]
 
 
+@pytest.mark.parametrize("many", [1, 2, 3, 4])
+async def test_nothing_is_lost_however_many_lines_there_are_beside_a_lot(ground, spares, monkeypatch, many):
+    monkeypatch.setattr("jobsd.store.spare_schedules.MOST_LINES", 2)
+    entry = await ground.entry()
+    for number in range(many):
+        decided = meanwhile(entry, number, 1000 * (number + 1), runs=number + 1, waiting=(number,), last_job="a o1")
+        assert await spares.apply([decided])
+    while (await Bridge(spares).carry(ground.store))[0]:
+        pass
+    assert await left(ground, spares) == ({}, [])
+    assert (await ground.entry()).state == decided.state
+    assert len(await ground.store.history("nightly", 10)) == many
+
+
+async def test_an_expression_that_only_a_later_version_can_read_keeps_no_other_waiting(ground, spares):
+    for name in NAMES:
+        assert await spares.apply([meanwhile(await ground.entry(name), 0, 1000)])
+    await ground.pool.execute(
+        'UPDATE jobsd.schedules SET definition = (definition::jsonb || \'{"at": "@lunar"}\')::json, '
+        "state = state || jsonb_build_object('cursor', (state->>'cursor')::bigint + 60000) WHERE name = 'other'"
+    )
+    assert (await Bridge(spares).carry(ground.store))[0] == 1
+    assert await left(ground, spares) == ({"other": 1}, ["other"])
+
+
 async def test_what_is_too_much_for_once_is_carried_next(ground, spares, monkeypatch):
     monkeypatch.setattr("jobsd.scheduler.bridge._AT_ONCE", 1)
     for name in NAMES:

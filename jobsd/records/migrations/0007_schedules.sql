@@ -41,7 +41,9 @@ CREATE TABLE jobsd.schedule_runs (
     CONSTRAINT schedule_runs_once PRIMARY KEY (schedule, due_at, manual)
 ) WITH (fillfactor = 90);
 
-CREATE INDEX schedule_runs_decided ON jobsd.schedule_runs (decided_at);
+CREATE INDEX schedule_runs_due ON jobsd.schedule_runs (last_due_at);
+CREATE INDEX schedule_runs_of ON jobsd.schedule_runs (schedule, last_due_at);
+CREATE INDEX schedule_runs_passed ON jobsd.schedule_runs (last_due_at) WHERE state = 'passed';
 
 -- The state of a schedule that is defined anew: what has another time than before, was disabled or had ended goes on from now.
 CREATE FUNCTION jobsd.state_of_schedule(state jsonb, before json, after json) RETURNS jsonb

@@ -1,4 +1,4 @@
--- delete_schedule_runs: delete what is known of due times that were decided before an instant.
+-- delete_schedule_runs: delete what is known of due times before an instant.
 --
 -- $1  before  timestamptz
 -- $2  most    integer
@@ -6,7 +6,7 @@
 WITH deleted AS (
     DELETE FROM jobsd.schedule_runs
     WHERE ctid = ANY (ARRAY(SELECT ctid FROM jobsd.schedule_runs
-        WHERE decided_at < $1::timestamptz AND state <> 'waiting' LIMIT $2::integer))
+        WHERE last_due_at < $1::timestamptz AND state <> 'waiting' LIMIT $2::integer))
     RETURNING 1
 )
 SELECT count(*) FROM deleted

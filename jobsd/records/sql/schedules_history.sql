@@ -9,9 +9,9 @@ SELECT r.schedule AS name, r.due_at, r.state, r.reason, r.due_times, r.job_id, r
 FROM (
     SELECT * FROM jobsd.schedule_runs
     WHERE ($1::text IS NULL OR schedule = $1::text)
-      AND ($3::bigint IS NULL OR last_due_at >= to_timestamp($3::bigint / 1000.0))
+      AND ($3::bigint IS NULL OR last_due_at >= jobsd.instant($3::bigint))
       AND (NOT $4::boolean OR state = 'passed')
-    ORDER BY due_at DESC, schedule LIMIT $2::integer
+    ORDER BY last_due_at DESC, schedule LIMIT $2::integer
 ) AS r
 LEFT JOIN LATERAL (
     SELECT min(e.started_at) OVER () AS started_at, e.finished_at, e.outcome, e.message, e.attempt AS attempts
@@ -19,4 +19,4 @@ LEFT JOIN LATERAL (
     WHERE e.job_id = r.job_id AND e.incarnation = r.incarnation
     ORDER BY e.attempt DESC, e.started_at DESC LIMIT 1
 ) AS x ON true
-ORDER BY r.due_at DESC, r.schedule
+ORDER BY r.last_due_at DESC, r.schedule

@@ -93,5 +93,6 @@ class Event(StrEnum):
     SCHEDULE_REFUSED = "schedule.refused"
     SCHEDULES_DECLARED = "schedules.declared"
     SCHEDULES_ENDED = "schedules.ended"
+    SCHEDULES_BRIDGED = "schedules.bridged"
     SCHEDULES_CARRIED = "schedules.carried"
     HOLIDAYS_FAILED = "holidays.failed"

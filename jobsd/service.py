@@ -52,7 +52,8 @@ class Service(ABC):
             except Exception as error:  # noqa: BLE001 - a service outlives any error of one tick
                 pause = self._failed(error)
             else:
-                self._succeeded()
+                if not self.stopping:
+                    self._succeeded()
             if pause:
                 await self.sleep(pause)
 

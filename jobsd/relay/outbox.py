@@ -73,11 +73,8 @@ class Pusher(Service):
         self._most = MOST_PUSHED
 
     async def tick(self) -> float | None:
-        if not self._more:
-            await self._wait()
-        self._more = False
-        self._wanted.clear()  # in any case: who is not ready must not be woken by the same news again and again
-        if self.stopping or not self._ready():
+        await self._turn()
+        if self.stopping:
             return None
         try:
             await self._tick()
@@ -107,6 +104,16 @@ class Pusher(Service):
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
             await self._news.close()
+
+    async def _turn(self) -> None:
+        """Wait until there is something to do, or for a while, and to be ready. Till then nothing fails or succeeds."""
+        ready = False
+        while not (self.stopping or ready):
+            if not self._more:
+                await self._wait()
+            self._more = False
+            self._wanted.clear()  # in any case: who is not ready must not be woken by the same news again and again
+            ready = self._ready()
 
     async def _wait(self) -> None:
         try:

@@ -64,8 +64,7 @@ class Bridge:
         if applied:
             due_times = sum(len(done[name][1]) for name in applied)
             log.info(Event.SCHEDULES_CARRIED, schedules=len(applied), due_times=due_times)
-        _, left = await self.spares.look()
-        return len(done), set(left)
+        return len(done), await self.spares.names()
 
 
 def _carried(entry: Entry, meanwhile: State, lines: Sequence[bytes]) -> Change | None:

@@ -37,12 +37,15 @@ _MOST = 100
 _ASIDE_S = 0.05, 0.2
 """How long a daemon that came second leaves the next due times to whoever came first."""
 _WAIT_S = 0.1
+_LEFT_MS = 1000
+"""When that is looked at again of which something is left to be carried."""
 _LATER_MS = 5000
 _AT_ONCE_S = 0.01
 """How long it decides before others have their turn in the event loop."""
 _TRACED_MS = 120_000
 _PATIENCE_MS = 2000
 """How long a due time waits for a Postgres that does not answer."""
+_BRIDGED = "schedules go on in Redis, some seconds late; what is decided is carried to Postgres when that is back"
 
 
 class Live(Protocol):
@@ -73,6 +76,7 @@ class Scheduler(Service):
         """The server's time less the monotonic clock's."""
         self._beat_at = self._heard_at = 0.0
         self._aside_s = 0.0
+        self._bridged = False
         self._news = asyncio.Event()
 
     def heard(self) -> None:
@@ -91,6 +95,7 @@ class Scheduler(Service):
             self._roster.unheard()
             self._beat_at = 0.0
             if self._bridge is not None:
+                self._say_bridged()
                 await self._fire_meanwhile(self._bridge)
             raise
         except AWAY:
@@ -111,6 +116,7 @@ class Scheduler(Service):
         self._set_clock(await self._roster.beat())
         self._heard_at = monotonic()
         self._beat_at = self._heard_at + (0 if carried and left else BEAT_S)
+        self._bridged = False
 
     # --- what is due --------------------------------------------------------------------------------------
 
@@ -149,7 +155,7 @@ class Scheduler(Service):
     def _miss(self, names: Sequence[str], looked: Looked, left: set[str]) -> None:
         for name in names:
             if name in left:
-                self.plans.again(name, looked.now + int(_WAIT_S * 1000))
+                self.plans.again(name, looked.now + _LEFT_MS)
             elif name in looked.unread:
                 self.plans.drop(name)
             elif name not in looked.entries:  # it was removed, or Redis has lost everything
@@ -253,6 +259,11 @@ class Scheduler(Service):
             self._aside_s = 0.0
         elif lost:
             self._aside_s = random.uniform(*_ASIDE_S)
+
+    def _say_bridged(self) -> None:
+        if not self._bridged and len(self.plans):
+            self._bridged = True
+            log.warning(Event.SCHEDULES_BRIDGED, schedules=len(self.plans), consequence=_BRIDGED)
 
     def _say(self, change: Change) -> None:
         for one in change.fired:

@@ -60,6 +60,10 @@ class SpareSchedules:
     async def any(self) -> bool:
         return bool(await self._redis.exists(self._entries))
 
+    async def names(self) -> set[str]:
+        """Return of which there is a spare, whoever can read it."""
+        return {name.decode() for name in await self._redis.hkeys(self._entries)}
+
     async def lines(self, names: Sequence[str]) -> dict[str, list[bytes]]:
         """Return what became of their due times meanwhile, the earliest first; ``past_of`` reads it.
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import asyncpg
 import pytest
@@ -18,93 +17,10 @@ from jobsd.records.inserting import as_json, insert
 from jobsd.records.outbox import end, handover
 from jobsd.records.queries import query
 from jobsd.relay import outbox
-from jobsd.relay.outbox import Pusher
 from jobsd.store.outbox import PushedJobs
-from tests.engine.hall import Hall
 from tests.records.ledger import an_execution
-from tests.relay.conveyor import a_belt, a_gate, a_pool
+from tests.relay.office import BASE, NOTE, Office, is_state
 from tests.waiting import until
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from tests.relay.conveyor import Belt
-
-BASE = "jobsd:{main}:default"
-
-
-async def note(ctx, n: int = 0) -> int:
-    ctx["ran"].append(n)
-    return n
-
-
-NOTE = Task(note, "note")
-
-
-class Office:
-    """A producer with a connection of its own, a ledger, and a worker when it is called for."""
-
-    def __init__(self, belt: Belt, hall: Hall, database_url: str) -> None:
-        self.belt = belt
-        self.redis = belt.redis
-        self.hall = hall
-        self.url = database_url
-        self.conn: Any = None
-        self.ran: list[int] = []
-
-    def pusher(self) -> Pusher:
-        return Pusher(self.belt.pool, PushedJobs(self.redis), lambda: True)
-
-    def work(self, *tasks: Task[..., Any], **options: Any) -> None:
-        worker = self.hall.make(NOTE, *tasks, records=True, **options)
-        worker._runner._caller._shared["ran"] = self.ran
-        self.hall.start(worker)
-
-    async def enqueue(self, *numbers: int, **options: Any) -> list[Any]:
-        async with self.conn.transaction():
-            return [await self.hall.client.enqueue(NOTE.opts(conn=self.conn, **options), n) for n in numbers]
-
-    async def another_commits(self) -> None:
-        """Enqueue by another connection, and wait until that is in Redis."""
-        conn = await asyncpg.connect(self.url)
-        async with conn.transaction():
-            ref = await self.hall.client.enqueue(NOTE.opts(conn=conn), 0)
-        await conn.close()
-        await until(lambda: _is(ref, "pending"))
-
-    async def in_redis(self) -> int:
-        return await self.redis.zcard(BASE)
-
-    async def rows(self) -> list[dict[str, Any]]:
-        return [dict(row) for row in await self.belt.pool.fetch("SELECT * FROM jobsd.outbox ORDER BY number")]
-
-    @asynccontextmanager
-    async def recording(self) -> AsyncIterator[None]:
-        recorder = self.belt.recorder()
-        running = asyncio.create_task(recorder.run())
-        try:
-            yield
-        finally:
-            recorder.stop()
-            await running
-
-
-async def _is(ref: Any, state: str) -> bool:
-    return await ref.status() == state
-
-
-@pytest.fixture
-async def office(redis_url, redis, database_url) -> AsyncIterator[Office]:
-    hall = Hall(redis_url, redis)
-    async with a_belt(redis_url, database_url) as belt:
-        await belt.recorder()._prepare()
-        made = Office(belt, hall, database_url)
-        made.conn = await asyncpg.connect(database_url)
-        try:
-            yield made
-        finally:
-            await made.conn.close()
-            await hall.close()
 
 
 async def test_a_job_is_in_redis_after_the_commit_and_not_before(office):
@@ -114,7 +30,7 @@ async def test_a_job_is_in_redis_after_the_commit_and_not_before(office):
             async with asyncio.timeout(10):
                 await office.another_commits()
             assert await ref.status() == "unknown"
-        await until(lambda: _is(ref, "pending"))
+        await until(lambda: is_state(ref, "pending"))
 
 
 async def test_nothing_is_left_of_a_transaction_that_rolled_back(office):
@@ -444,149 +360,3 @@ async def test_the_late_record_of_an_earlier_job_with_its_id_leaves_a_job_in_the
         late = as_json(an_execution(job_id="daily", incarnation="oearlierjob1"))
         await insert(office.belt.pool, [late])
     assert len(await office.rows()) == 1
-
-
-async def test_what_a_pusher_has_in_hand_is_others_after_six_seconds(office):
-    async with handover(office.belt.pool, "", 10) as taken:
-        setting = "SELECT current_setting('idle_in_transaction_session_timeout')"
-        assert await taken._connection.fetchval(setting) == "6s"
-    async with office.belt.pool.connection() as connection:
-        assert await connection.fetchval("SELECT current_setting('idle_in_transaction_session_timeout')") == "0"
-
-
-@pytest.fixture
-def pushes(monkeypatch) -> list[int]:
-    """Return a list of how many jobs each push had, of those that were answered."""
-    pushed = PushedJobs.push
-    counts: list[int] = []
-
-    async def counted(self, life, jobs):
-        letters = await pushed(self, life, jobs)
-        counts.append(len(jobs))
-        return letters
-
-    monkeypatch.setattr(PushedJobs, "push", counted)
-    return counts
-
-
-async def test_of_large_jobs_few_are_pushed_at_once(office, monkeypatch, pushes):
-    await office.enqueue(*range(5))
-    size = len((await office.rows())[0]["payload"])
-    monkeypatch.setattr(outbox, "_MOST_BYTES", 2 * size)
-    async with office.pusher().running():
-        await until(lambda: sum(pushes) == 5)
-    assert pushes == [2, 2, 1]
-
-
-async def test_where_many_at_once_take_too_long_fewer_are_pushed(office, monkeypatch, pushes):
-    monkeypatch.setattr(outbox, "MOST_PUSHED", 8)
-    monkeypatch.setattr(outbox, "POLL_S", 0.02)
-    answered = PushedJobs.push
-
-    async def too_slow(self, life, jobs):
-        if len(jobs) > 2:
-            raise TimeoutError
-        return await answered(self, life, jobs)
-
-    monkeypatch.setattr(PushedJobs, "push", too_slow)
-    await office.enqueue(*range(8))
-    async with office.pusher().running():
-        await until(lambda: sum(pushes) == 8)
-    assert pushes == [2, 2, 2, 2]
-
-
-async def test_a_redis_that_is_emptied_between_the_question_and_the_push_is_asked_again(office, monkeypatch):
-    pushed = PushedJobs.push
-    lives: list[str] = []
-
-    async def emptied_once(self, life, jobs):
-        lives.append(life.epoch)
-        if len(lives) == 1:
-            await office.redis.flushall()
-        return await pushed(self, life, jobs)
-
-    monkeypatch.setattr(PushedJobs, "push", emptied_once)
-    async with office.pusher().running():
-        await office.enqueue(1)
-        await until(office.in_redis)
-    assert lives[0] != lives[1]
-
-
-async def test_a_queue_that_nobody_serves_where_those_are_refused_holds_its_jobs_until_somebody_does(office):
-    await office.redis.hset("jobsd:{main}::state", "unknown", "refuse")
-    async with office.pusher().running():
-        await office.enqueue(1)
-
-        async def held():
-            [row] = await office.rows()
-            return row["problem"] == "no daemon serves a queue 'default'"
-
-        await until(held)
-        assert await office.in_redis() == 0
-        await office.redis.sadd("jobsd:{main}::queues", BASE)
-        await until(office.in_redis)
-
-
-async def test_members_that_are_none_of_ours_hold_nobody_up(office):
-    await office.redis.zadd("jobsd:{main}::outbox", {f"strange-{n}": 1 for n in range(600)})
-    async with office.pusher().running():
-        await office.enqueue(1)
-        await until(office.in_redis)
-
-
-async def test_while_the_outbox_is_empty_redis_is_asked_nothing_but_what_it_may_forget(office, monkeypatch):
-    monkeypatch.setattr(outbox, "POLL_S", 0.01)
-    looks = 0
-
-    def ready() -> bool:
-        nonlocal looks
-        looks += 1
-        return True
-
-    async with Pusher(office.belt.pool, PushedJobs(office.redis), ready).running():
-        await until(lambda: looks > 2)
-        before = looks
-        commands = (await office.redis.info("stats"))["total_commands_processed"]
-        await until(lambda: looks > before + 20)
-        asked = (await office.redis.info("stats"))["total_commands_processed"] - commands
-    assert asked <= 1 + 3  # our own INFO, and one look at what may be forgotten
-
-
-async def test_a_commit_while_there_is_no_ledger_does_not_keep_the_loop_from_others(office):
-    looks: list[bool] = [True]
-
-    def ready() -> bool:
-        looks.append(looks[0])
-        return looks[0]
-
-    async with Pusher(office.belt.pool, PushedJobs(office.redis), ready).running():
-        await office.enqueue(1)
-        await until(office.in_redis)
-        looks[0] = False
-        await office.enqueue(2)
-        await until(lambda: looks.count(False) > 2)
-        looks[0] = True
-
-        async def both():
-            return await office.in_redis() == 2
-
-        await until(both)
-
-
-async def test_while_postgres_is_away_the_pusher_waits_and_then_goes_on(office, database_url):
-    async with a_gate(database_url) as gate:
-        await gate.open()
-        async with a_pool(gate.url) as pool:
-            pusher = Pusher(pool, PushedJobs(office.redis), lambda: True)
-            async with pusher.running():
-                await office.enqueue(1)
-                await until(office.in_redis)
-                await gate.shut()
-                await office.enqueue(2)
-                await until(lambda: pusher.failures)
-                await gate.open()
-
-                async def both():
-                    return await office.in_redis() == 2
-
-                await until(both)

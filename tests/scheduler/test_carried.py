@@ -9,6 +9,7 @@ from jobsd.scheduler.bridge import Bridge
 from jobsd.scheduler.plans import Plans
 from jobsd.store.spare_schedules import Spare, SpareSchedules
 from tests.scheduler.conftest import a_schedule
+from tests.waiting import until
 
 pytestmark = pytest.mark.parametrize("ground", ["postgres"], indirect=True)
 NAMES = ("nightly", "other")
@@ -119,8 +120,8 @@ async def test_what_a_later_version_has_decided_keeps_no_other_waiting(ground, s
         await ground.redis.hset("jobsd:{main}::spare", "other", text.replace(b'"anchor":', b'"anchor":"since":'))
     else:
         await ground.redis.lpush("jobsd:{main}::spared:other", '{"name": "other", "until": 5}')
-    assert (await Bridge(spares).carry(ground.store))[0] == 1
-    assert (await Bridge(spares).carry(ground.store))[0] == 0
+    assert await Bridge(spares).carry(ground.store) == (1, {"other"})
+    assert await Bridge(spares).carry(ground.store) == (0, {"other"})  # which nobody here fires till it is carried
     assert await ground.redis.hkeys("jobsd:{main}::spare") == [b"other"]
     assert [line.due_times for line in await ground.store.history("nightly", 10)] == [1]
 
@@ -166,3 +167,25 @@ async def test_nothing_is_kept_of_what_is_gone_from_postgres(ground, spares):
     assert (await Bridge(spares).carry(ground.store))[0]
     assert await left(ground, spares) == ({}, [])
     assert await ground.store.history("nightly", 10) == []
+
+
+async def test_that_schedules_go_on_in_redis_is_said_once(ground, caplog):
+    async with ground.scheduler(a_schedule(overlap="allow")):
+        await until(ground.fired)
+        ground.judge.away = True
+        before = len(await ground.jobs())
+
+        async def more():
+            return len(await ground.jobs()) > before + 1
+
+        await until(more)
+        ground.judge.away = False
+        done = len(await ground.fired())
+
+        async def fired():
+            return len(await ground.fired()) > done + 2
+
+        await until(fired)
+    said = [record.consequence for record in caplog.records if record.message == "schedules.bridged"]
+    assert len(said) == 1
+    assert said[0].startswith("schedules go on in Redis")

@@ -158,7 +158,11 @@ class Schedules:
         def resumed(entry: Entry, now: int) -> Change | None:
             if entry.state.paused_at is None:
                 return None
-            return _steered(entry, paused_at=None, paused_by="", resumed_at=now, paused_from=entry.state.paused_at)
+            paused_from = entry.state.paused_at
+            if entry.state.resumed_at is not None and entry.state.paused_from is not None:
+                # Nobody has decided since the pause before: the two are one, and the moment between them is in it.
+                paused_from = min(entry.state.paused_from, paused_from)
+            return _steered(entry, paused_at=None, paused_by="", resumed_at=now, paused_from=paused_from)
 
         return await self._change(name, resumed) is not None
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+EARLIEST, LATEST = 0, 253_339_228_800
+"""From 1970 on, and before 9998: outside there are instants which have no date in some zone."""
+
 
 @dataclass(frozen=True, slots=True)
 class Every:
@@ -13,7 +16,8 @@ class Every:
     anchor: int
 
     def next(self, after: int) -> int | None:
-        return self.anchor + max(1, (after - self.anchor) // self.interval + 1) * self.interval
+        found = self.anchor + max(1, (after - self.anchor) // self.interval + 1) * self.interval
+        return found if found < LATEST else None
 
     def previous(self, before: int) -> int | None:
         passed = -((self.anchor - before) // self.interval) - 1

@@ -11,7 +11,7 @@ from jobsd.duration import duration_ms
 from jobsd.expressions.error import ExpressionError
 from jobsd.expressions.fields import Fields, read_fields
 from jobsd.expressions.hints import SHORTCUTS, spoken
-from jobsd.expressions.instants import Every, Once
+from jobsd.expressions.instants import EARLIEST, LATEST, Every, Once
 from jobsd.expressions.wall import EPOCH, SECOND, first_shown
 
 if TYPE_CHECKING:
@@ -106,5 +106,9 @@ def _once(text: str, given: str, position: tuple[int, int], zone: tzinfo) -> Onc
         problem = f'{wrong}, as in "2026-11-30T09:00:00+07:00" or "2026-11-30 09:00"'
         raise ExpressionError(text, problem, position=position)
     if instant.tzinfo is None:
-        return Once(first_shown(zone, (instant - EPOCH) // SECOND))
-    return Once((instant - EPOCH.replace(tzinfo=UTC)) // SECOND)
+        at = first_shown(zone, (instant - EPOCH) // SECOND)
+    else:
+        at = (instant - EPOCH.replace(tzinfo=UTC)) // SECOND
+    if not EARLIEST <= at < LATEST:
+        raise ExpressionError(text, f"{given!r} lies outside of the years 1970 to 9997", position=position)
+    return Once(at)

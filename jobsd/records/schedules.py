@@ -40,15 +40,17 @@ class PostgresSchedules:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def declare(self, schedules: Sequence[Schedule], fingerprint: str, *, at_start: bool) -> None:
+    async def declare(
+        self, schedules: Sequence[Schedule], fingerprint: str, *, at_start: bool, age_ms: int = 0
+    ) -> None:
         for start in range(0, max(len(schedules), 1), _MOST):
             rows = [
                 {"name": one.name, "src": one.source, "d": one.to_wire()} for one in schedules[start : start + _MOST]
             ]
-            await self._fetch("schedules_declare", _json(rows), fingerprint, at_start)
+            await self._fetch("schedules_declare", _json(rows), fingerprint, at_start, age_ms)
 
-    async def beat(self, fingerprint: str) -> Beat:
-        [row] = await self._fetch("schedules_beat", fingerprint)
+    async def beat(self, fingerprint: str, age_ms: int = 0) -> Beat:
+        [row] = await self._fetch("schedules_beat", fingerprint, age_ms)
         return Beat(row["now"], row["entries"], row["others"] or "")
 
     async def look(self, names: Sequence[str] | None = None) -> Looked:

@@ -36,6 +36,8 @@ _TASK = re.compile(r"[A-Za-z0-9_.:<>-]{1,200}")
 _LONGEST_MS = 366 * 86_400_000
 _LONGEST_JITTER_MS = 86_400_000
 _LONGEST_DESCRIPTION = 1000
+_UNWRITABLE = {"\0", *map(chr, range(0xD800, 0xE000))}
+"""Characters that no store takes."""
 _LARGEST_ARGS = 1_000_000  # the payload, which they are in, may be 1 MiB
 _SHOWN = 80
 
@@ -235,12 +237,19 @@ def _instant(value: object) -> int:
     if not isinstance(at, datetime) or at.tzinfo is None:
         msg = f"{_short(value)} is not an instant with its zone, such as 2026-11-30T09:00:00+07:00"
         raise ValueError(msg)
-    return ms_from_datetime(at)
+    from jobsd.expressions.instants import EARLIEST, LATEST  # noqa: PLC0415 - most tasks have no schedule
+
+    ms = ms_from_datetime(at)
+    if not EARLIEST * 1000 <= ms < LATEST * 1000:
+        msg = f"{_short(value)} lies outside of the years 1970 to 9997"
+        raise ValueError(msg)
+    return ms
 
 
 def _text(value: object) -> str:
-    if not isinstance(value, str) or len(value) > _LONGEST_DESCRIPTION or "\0" in value:
-        msg = f"{_short(value)} is not a text of at most {_LONGEST_DESCRIPTION:,} characters, none of them zero"
+    if not isinstance(value, str) or len(value) > _LONGEST_DESCRIPTION or not _UNWRITABLE.isdisjoint(value):
+        allowed = f"a text of at most {_LONGEST_DESCRIPTION:,} characters, none of them zero or half of a pair"
+        msg = f"{_short(value)} is not {allowed}"
         raise ValueError(msg)
     return value
 

@@ -173,11 +173,14 @@ class Store(Protocol):
     Every method raises what its server raises: UnreachableError (Postgres), errors of redis.
     """
 
-    async def declare(self, schedules: Sequence[Schedule], fingerprint: str, *, at_start: bool) -> None:
+    async def declare(
+        self, schedules: Sequence[Schedule], fingerprint: str, *, at_start: bool, age_ms: int = 0
+    ) -> None:
         """Write them down, with the daemon's sign of life. At a start the daemon's word counts; later only where no
         daemon is alive that declares something else. A run-time entry of the same name becomes the daemon's.
 
-        What has another time than before, or was disabled, goes on from now.
+        ``age_ms`` is the time since the daemon's start, for a store that has forgotten it. What has another time than
+        before, or was disabled, goes on from now.
         """
         ...
 
@@ -193,8 +196,11 @@ class Store(Protocol):
         """Write each change whose entry is in its version still, with its jobs, and return the names of those."""
         ...
 
-    async def beat(self, fingerprint: str) -> Beat:
-        """Say that a daemon of this declaration is alive, and hear whether there is news."""
+    async def beat(self, fingerprint: str, age_ms: int = 0) -> Beat:
+        """Say that a daemon of this declaration is alive, and hear whether there is news.
+
+        ``age_ms`` is the time since its start, for a store that has forgotten it.
+        """
         ...
 
     async def put(self, schedule: Schedule, *, version: int | None) -> bool:

@@ -7,6 +7,7 @@ anything more is fired there.
 
 from __future__ import annotations
 
+import random
 from typing import TYPE_CHECKING
 
 from jobsd.events import Event
@@ -25,36 +26,38 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 100
 """Schedules that are carried together."""
+_KEPT_MS = 86_400_000
+"""How long that is kept which Postgres has not: it may be of another database, of which this Redis is, too."""
 
 
 class Bridge:
     def __init__(self, spares: SpareSchedules) -> None:
         self.spares = spares
 
-    async def stand(self, plans: Mapping[str, Plan]) -> tuple[int, dict[str, Spare]]:
-        """Return Redis' time, epoch ms, and how far each has come, here or where it was planned."""
-        now, spares = await self.spares.look(list(plans))
-        return now, {name: _further(spares.get(name), plan.state) for name, plan in plans.items()}
+    async def stand(self, plans: Mapping[str, Plan]) -> dict[str, Spare]:
+        """Return how far each has come, here or where it was planned."""
+        spares = await self.spares.look(list(plans))
+        return {name: _further(spares.get(name), plan.state) for name, plan in plans.items()}
 
-    async def carry(self, store: Store) -> tuple[int, set[str]]:
-        """Carry to ``store`` what was decided meanwhile, some of it.
+    async def carry(self, store: Store, first: Sequence[str] = ()) -> tuple[int, set[str]]:
+        """Carry to ``store`` what was decided meanwhile, of some schedules, these ``first``.
 
-        Return of how many schedules something was, and which there are of which something is left to be carried: others
-        are changing them in this moment, this version cannot read them, or it is too much for once.
+        Return of how many something was, and which there are of which something is left to be carried: others are
+        changing them in this moment, this version cannot read them, or it is too much for once.
         """
-        if not await self.spares.any():
+        names = await self.spares.names()
+        if not names:
             return 0, set()
-        _, spares = await self.spares.look()
-        looked = await store.look(list(spares))
-        some = [name for name in spares if name not in looked.unread][:_AT_ONCE]
-        lines = await self.spares.lines(some)
+        chosen = _some(names, first)
+        spares, looked = await self.spares.look(chosen), await store.look(chosen)
+        lines = await self.spares.lines([name for name in spares if name not in looked.unread])
         changes: list[Change] = []
         gone: list[str] = []
-        for name in some:
+        for name in lines:
             entry = looked.entries.get(name)
-            if entry is None:
+            if entry is None and spares[name].state.cursor < looked.now - _KEPT_MS:
                 gone.append(name)
-            elif (change := _carried(entry, spares[name].state, lines[name])) is not None:
+            elif entry is not None and (change := _carried(entry, spares[name].state, lines[name])) is not None:
                 changes.append(change)
         applied = await store.apply(changes)
         most = spare_schedules.MOST_LINES
@@ -65,6 +68,13 @@ class Bridge:
             due_times = sum(len(done[name][1]) for name in applied)
             log.info(Event.SCHEDULES_CARRIED, schedules=len(applied), due_times=due_times)
         return len(done), await self.spares.names()
+
+
+def _some(names: set[str], first: Sequence[str]) -> list[str]:
+    """Return what is carried together. Others are carrying, too, and some can be carried by nobody: it is drawn."""
+    chosen = [name for name in first if name in names][:_AT_ONCE]
+    rest = list(names.difference(chosen))
+    return chosen + random.sample(rest, min(len(rest), _AT_ONCE - len(chosen)))
 
 
 def _carried(entry: Entry, meanwhile: State, lines: Sequence[bytes]) -> Change | None:

@@ -38,6 +38,7 @@ class Roster:
         self._written = {name: _as_written(schedule) for name, schedule in self._ours.items()}
         self._fingerprint = fingerprint_of(schedules)
         self._declared = self._told = False
+        self._started_at = 0.0
         self._seen = ""
         """What the last beat told of all entries."""
         self._others: str | None = None
@@ -54,8 +55,8 @@ class Roster:
         """Say that we are alive, look at all entries if there is news, and return the server's time, epoch ms."""
         if not self._declared:
             await self._store.declare(list(self._ours.values()), self._fingerprint, at_start=True)
-            self._declared = True
-        beat = await self._store.beat(self._fingerprint)
+            self._declared, self._started_at = True, monotonic()
+        beat = await self._store.beat(self._fingerprint, self._age_ms())
         if self._settled_at is None:
             self._settled_at = monotonic() + _SETTLED_S
         if beat.others != self._others or monotonic() >= self._all_at:
@@ -89,6 +90,9 @@ class Roster:
         self._plan(entry)
         return False
 
+    def _age_ms(self) -> int:
+        return int((monotonic() - self._started_at) * 1000)
+
     async def _look(self) -> None:
         """Look at those entries that stand otherwise than when they were read last."""
         standing = await self._store.standing()
@@ -107,7 +111,7 @@ class Roster:
             self._ours[name] for name, entry in looked.entries.items() if name in self._ours and self._is_left(entry)
         ]
         if missing or left:
-            await self._store.declare([*missing, *left], self._fingerprint, at_start=False)
+            await self._store.declare([*missing, *left], self._fingerprint, at_start=False, age_ms=self._age_ms())
             await self._restore(await self._store.look([schedule.name for schedule in missing]))
             looked = await self._store.look()
         for number, entry in enumerate(looked.entries.values(), 1):

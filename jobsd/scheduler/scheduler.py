@@ -91,15 +91,15 @@ class Scheduler(Service):
     async def tick(self) -> float | None:
         try:
             await self._tick()
-        except UnreachableError:
+        except AWAY:
+            self._roster.unheard()
+            raise
+        except Exception:  # Postgres is out of reach, or answers and does not do it: its disk is full, for one
             self._roster.unheard()
             self._beat_at = 0.0
             if self._bridge is not None:
                 self._say_bridged()
                 await self._fire_meanwhile(self._bridge)
-            raise
-        except AWAY:
-            self._roster.unheard()
             raise
         return None
 
@@ -121,7 +121,7 @@ class Scheduler(Service):
     # --- what is due --------------------------------------------------------------------------------------
 
     async def _fire(self, names: Sequence[str]) -> None:
-        carried, left = await self._carry()
+        carried, left = await self._carry(names)
         if carried:
             self._beat_at = 0.0
         looked = await self._store.look([name for name in names if name not in left])
@@ -143,11 +143,11 @@ class Scheduler(Service):
                 self.plans.again(name, looked.now + int(_WAIT_S * 1000))
         self._step_aside(won=bool(applied), lost=not applied and bool(entries))
 
-    async def _carry(self) -> tuple[int, set[str]]:
+    async def _carry(self, first: Sequence[str] = ()) -> tuple[int, set[str]]:
         """Carry over what was decided while Postgres was away: see Bridge.carry."""
         if self._bridge is None:
             return 0, set()
-        carried, left = await self._bridge.carry(self._store)
+        carried, left = await self._bridge.carry(self._store, first)
         if carried and not left:
             self._roster.doubt()
         return carried, left
@@ -194,11 +194,13 @@ class Scheduler(Service):
             return None
 
     async def _fire_meanwhile(self, bridge: Bridge) -> None:
-        """Fire what is overdue in Redis: Postgres does not answer."""
-        names = self.plans.due(self._now() - _PATIENCE_MS, _MOST)
-        if not names:
-            return
-        now, stands = await bridge.stand({name: self.plans[name] for name in names})
+        """Fire what is overdue in Redis, all of it: Postgres does not do it."""
+        while not self.stopping and (names := self.plans.due(self._now() - _PATIENCE_MS, _MOST)):
+            await self._fire_some_meanwhile(bridge, names)
+
+    async def _fire_some_meanwhile(self, bridge: Bridge, names: Sequence[str]) -> None:
+        now = self._now()  # that of Postgres: the clock of Redis may be another
+        stands = await bridge.stand({name: self.plans[name] for name in names})
         live = await self._live_meanwhile([spare.state for spare in stands.values() if spare.state.last_job], now)
         changes: dict[str, tuple[Change | None, Decision]] = {}
         for name, spare in stands.items():
@@ -212,11 +214,13 @@ class Scheduler(Service):
                 changes[name] = judged
         applied = await bridge.spares.apply([change for change, _ in changes.values() if change is not None])
         for name, (change, decision) in changes.items():
-            if change is None or name in applied:
-                state = stands[name].state if change is None else change.state
-                self.plans.note(name, state, decision.next)
-                if change is not None:
-                    self._say(change)
+            if change is None:
+                self.plans.note(name, stands[name].state, decision.next)
+            elif name in applied:
+                self._say(change)
+                self.plans.note(name, change.state, decision.next)
+            else:  # somebody else is at it in this moment
+                self.plans.again(name, now + int(_WAIT_S * 1000))
 
     async def _live_of(self, entries: Iterable[Entry]) -> set[str]:
         """Return the last jobs that have not ended, of those schedules whose runs may not overlap."""

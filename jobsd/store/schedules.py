@@ -47,16 +47,18 @@ class RedisSchedules:
         self._declared = f"{self._shard_key}:declared"
         self._scripts = Scripts(redis)
 
-    async def declare(self, schedules: Sequence[Schedule], fingerprint: str, *, at_start: bool) -> None:
+    async def declare(
+        self, schedules: Sequence[Schedule], fingerprint: str, *, at_start: bool, age_ms: int = 0
+    ) -> None:
         for start in range(0, max(len(schedules), 1), _MOST_ENTRIES):
-            args: list[Any] = [fingerprint, int(at_start)]
+            args: list[Any] = [fingerprint, int(at_start), age_ms]
             for one in schedules[start : start + _MOST_ENTRIES]:
                 wire = one.to_wire()
                 when = b"\t".join(to_json([wire.get(name) for name in names]) for names in (_TIMES, _WHETHER))
                 args += one.name, one.source, to_json(wire), when
             await self._scripts.call("declare", [self._shard_key], args)
 
-    async def beat(self, fingerprint: str) -> Beat:
+    async def beat(self, fingerprint: str, age_ms: int = 0) -> Beat:
         pipe = self._redis.pipeline(transaction=False)
         pipe.time()
         pipe.hget(f"{self._shard_key}:state", "schedules")
@@ -64,7 +66,10 @@ class RedisSchedules:
         pipe.zrange(self._declared, 0, -1, withscores=True)
         (seconds, micros), mark, many, declared = await pipe.execute()
         now = int(seconds) * 1000 + int(micros) // 1000
-        await self._redis.zadd(self._declared, {fingerprint: now})
+        pipe = self._redis.pipeline(transaction=False)
+        pipe.zadd(self._declared, {fingerprint: now})
+        pipe.zadd(f"{self._shard_key}:declaring", {fingerprint: now - age_ms}, gt=True)
+        await pipe.execute()
         others = sorted(text.decode() for text, seen in declared if seen > now - _ALIVE_MS)
         return Beat(now, f"{many} {(mark or b'').decode()}", " ".join(text for text in others if text != fingerprint))
 

@@ -42,23 +42,15 @@ class SpareSchedules:
         self._entries = f"{self._shard_key}:spare"
         self._scripts = Scripts(redis)
 
-    async def look(self, names: Sequence[str] | None = None) -> tuple[int, dict[str, Spare]]:
-        """Return the server's time, epoch ms, and the spares of these names, or all that this version can read."""
-        pipe = self._redis.pipeline(transaction=False)
-        pipe.time()
-        pipe.hgetall(self._entries) if names is None else pipe.hmget(self._entries, *names)
-        (seconds, micros), found = await pipe.execute()
-        pairs = found.items() if names is None else zip((name.encode() for name in names), found, strict=True)
-        spares = {name.decode(): _spare(text) for name, text in pairs if text is not None}
-        readable = {name: spare for name, spare in spares.items() if spare is not None}
-        return int(seconds) * 1000 + int(micros) // 1000, readable
+    async def look(self, names: Sequence[str]) -> dict[str, Spare]:
+        """Return the spares of these names, as far as this version can read them."""
+        found = await self._redis.hmget(self._entries, *names)
+        spares = {name: _spare(text) for name, text in zip(names, found, strict=True) if text is not None}
+        return {name: spare for name, spare in spares.items() if spare is not None}
 
     async def apply(self, changes: Sequence[Change]) -> set[str]:
         """Write each change whose spare is in its version (0: there is none), with its jobs; return those names."""
         return await fire(self._scripts, self._shard, self._entries, changes, outbox=True)
-
-    async def any(self) -> bool:
-        return bool(await self._redis.exists(self._entries))
 
     async def names(self) -> set[str]:
         """Return of which there is a spare, whoever can read it."""

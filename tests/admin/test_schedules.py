@@ -51,6 +51,18 @@ async def test_a_pause_is_shown_with_who_and_since_when_and_ends_with_resume(bur
     assert (await bureau.entry()).state.resumed_at is not None
 
 
+async def test_two_pauses_between_which_nobody_has_decided_are_one(bureau):
+    await bureau.declare(a_schedule(at="@every 1m", missed="all"))
+    await bureau.schedules.pause("nightly")
+    first = (await bureau.entry()).state.paused_at
+    for again in (True, False):
+        assert await bureau.schedules.resume("nightly")
+        assert not again or await bureau.schedules.pause("nightly")
+    state = (await bureau.entry()).state
+    assert (state.paused_from, state.paused_at) == (first, None)
+    assert state.resumed_at >= first
+
+
 async def test_daemons_are_told_of_a_pause_and_not_of_a_trigger(bureau):
     await bureau.declare(a_schedule(overlap="allow"))
     told = (await bureau.store.beat("test")).entries

@@ -381,6 +381,14 @@ async def test_schedules_that_nobody_needs_any_more_are_forgotten(database_url):
             ("declared-by-none", "config", '{"task": "x", "at": "@hourly"}', state(NOW - 9 * day)),
         ):
             await pool.execute(insert, name, source, definition, stands, NOW - timedelta(days=9000))
+        await pool.execute(
+            "INSERT INTO jobsd.schedule_runs (schedule, due_at, state, last_due_at) "
+            "SELECT name, now(), 'waiting', now() FROM jobsd.schedules"
+        )
         await Retention(YEAR, {}).sweep(pool, NOW, at_once)
         kept = await pool.fetch("SELECT name FROM jobsd.schedules ORDER BY name")
+        gone = await pool.fetch(
+            "SELECT schedule FROM jobsd.schedule_runs WHERE (state, reason) = ('passed', 'removed')"
+        )
+    assert [row["schedule"] for row in gone] == ["declared-by-none"]
     assert [row["name"] for row in kept] == ["goes-on", "is-to-be", "waits", "was-a-week-ago"]

@@ -153,6 +153,9 @@ def test_arguments_are_by_name_or_by_position():
         ({"max_runs": 0}, "max_runs: 0 is not a whole number, 1 to 1,000,000,000"),
         ({"enabled": 1}, "enabled: 1 is not true or false"),
         ({"description": "x" * 1001}, "is not a text of at most 1,000 characters"),
+        ({"description": "a\ud800"}, "none of them zero or half of a pair"),
+        ({"start": datetime(9999, 12, 31, tzinfo=UTC)}, "lies outside of the years 1970 to 9997"),
+        ({"end": datetime.min.replace(tzinfo=UTC)}, "lies outside of the years 1970 to 9997"),
         (
             {"holidays": "is_holiday"},
             "holidays: 'is_holiday' is not a callable by its name, \"module:function\", such as",

@@ -38,7 +38,7 @@ async def test_each_due_time_has_one_job_before_and_while_and_after_postgres_is_
     jobs = await ground.jobs()
     assert len(jobs) == len(set(jobs)) == len(fired)
     assert (await ground.entry()).state.runs == len(fired)
-    assert not await SpareSchedules(ground.redis).any()
+    assert not await SpareSchedules(ground.redis).names()
     assert await ground.redis.exists("jobsd:{main}::spared:nightly") == 0
     assert Event.SCHEDULES_CARRIED in [record.message for record in caplog.records]
 
@@ -57,7 +57,7 @@ async def test_what_came_through_the_outbox_a_moment_before_is_not_fired_again(g
         scheduler.plans.note("nightly", plan.state._replace(cursor=due - 1), due)  # as one that had not seen it
 
         async def decided():
-            _, spares = await SpareSchedules(ground.redis).look()
+            spares = await SpareSchedules(ground.redis).look(["nightly"])
             return "nightly" in spares and spares["nightly"].state.cursor >= due
 
         await until(decided)

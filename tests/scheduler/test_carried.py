@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncpg
 import pytest
 
 from jobsd.schedule.state import Change, Passed
 from jobsd.scheduler.bridge import Bridge
 from jobsd.scheduler.plans import Plans
 from jobsd.store.spare_schedules import Spare, SpareSchedules
-from tests.scheduler.conftest import a_schedule
+from tests.scheduler.conftest import HOUR_MS, a_schedule
 from tests.waiting import until
 
 pytestmark = pytest.mark.parametrize("ground", ["postgres"], indirect=True)
@@ -31,7 +32,7 @@ def meanwhile(entry, version, after_ms, **fields):
 
 async def left(ground, spares):
     """Return the version of each spare, and of whom there are lines."""
-    _, found = await spares.look()
+    found = await spares.look(NAMES)
     lines = await spares.lines(NAMES)
     return {name: spare.version for name, spare in found.items()}, [name for name in NAMES for _ in lines[name]]
 
@@ -43,7 +44,7 @@ async def test_what_postgres_has_come_further_with_does_not_go_back(ground, spar
     assert await ground.store.apply([Change("nightly", entry.version, further)])
     assert (await Bridge(spares).carry(ground.store))[0]
     assert (await ground.entry()).state == further
-    assert not await spares.any()
+    assert not await spares.names()
 
 
 async def test_it_goes_on_in_redis_from_wherever_it_has_come_furthest(ground, spares):
@@ -52,8 +53,7 @@ async def test_it_goes_on_in_redis_from_wherever_it_has_come_furthest(ground, sp
     bridge, planned = Bridge(spares), plans["nightly"]
 
     async def stands(plan):
-        _, found = await bridge.stand({"nightly": plan})
-        return found["nightly"]
+        return (await bridge.stand({"nightly": plan}))["nightly"]
 
     assert await stands(planned) == Spare(0, entry.state)
     spare = entry.state._replace(cursor=entry.state.cursor + 5000, runs=2)
@@ -161,12 +161,23 @@ async def test_what_is_too_much_for_once_is_carried_next(ground, spares, monkeyp
     assert await left(ground, spares) == ({}, [])
 
 
-async def test_nothing_is_kept_of_what_is_gone_from_postgres(ground, spares):
-    assert await spares.apply([meanwhile(await ground.entry(), 0, 1000)])
+@pytest.mark.parametrize("hours", [23, 25])
+async def test_what_postgres_has_not_is_kept_for_a_day_since_it_may_be_of_another_database(ground, spares, hours):
+    entry = await ground.entry()
+    state = entry.state._replace(cursor=entry.state.cursor - hours * HOUR_MS)
+    assert await spares.apply([meanwhile(entry._replace(state=state), 0, 1000)])
     await ground.pool.execute("DELETE FROM jobsd.schedules WHERE name = 'nightly'")
-    assert (await Bridge(spares).carry(ground.store))[0]
-    assert await left(ground, spares) == ({}, [])
-    assert await ground.store.history("nightly", 10) == []
+    assert (await Bridge(spares).carry(ground.store))[0] == (hours > 24)
+    assert await left(ground, spares) == (({}, []) if hours > 24 else ({"nightly": 1}, ["nightly"]))
+
+
+async def test_what_is_due_is_carried_first(ground, spares, monkeypatch):
+    monkeypatch.setattr("jobsd.scheduler.bridge._AT_ONCE", 1)
+    for due in (*NAMES, *NAMES):
+        for version, name in enumerate(NAMES):
+            await spares.apply([meanwhile(await ground.entry(name), 0, 1000 + version)])
+        _, still = await Bridge(spares).carry(ground.store, [due])
+        assert due not in still
 
 
 async def test_that_schedules_go_on_in_redis_is_said_once(ground, caplog):
@@ -189,3 +200,50 @@ async def test_that_schedules_go_on_in_redis_is_said_once(ground, caplog):
     said = [record.consequence for record in caplog.records if record.message == "schedules.bridged"]
     assert len(said) == 1
     assert said[0].startswith("schedules go on in Redis")
+
+
+async def test_all_that_is_due_goes_on_in_redis_at_once_however_much_it_is(ground, monkeypatch):
+    monkeypatch.setattr("jobsd.scheduler.scheduler._MOST", 2)
+    names = [f"one-of-{number}" for number in range(7)]
+    async with ground.scheduler(*(a_schedule("@every 2s", name=name, overlap="allow") for name in names)) as scheduler:
+        await until(lambda: len(scheduler.plans) == len(names))
+        ground.judge.away = True
+        applied, apply = [], SpareSchedules.apply
+
+        async def noted(spares, changes):
+            applied.append((scheduler.failures, len(changes)))
+            return await apply(spares, changes)
+
+        monkeypatch.setattr(SpareSchedules, "apply", noted)
+
+        def in_one_tick():
+            ticks = [tick for tick, many in applied if many]
+            return any(ticks.count(tick) >= 4 for tick in ticks)
+
+        await until(in_one_tick)
+
+
+@pytest.mark.parametrize("error", [asyncpg.DiskFullError, asyncpg.InsufficientPrivilegeError], ids=str)
+async def test_schedules_go_on_where_postgres_answers_and_does_not_do_it(ground, monkeypatch, error):
+    async with ground.scheduler(a_schedule(overlap="allow")):
+        await until(ground.fired)
+        before = len(await ground.jobs())
+
+        async def refused(*_):
+            raise error("no")
+
+        monkeypatch.setattr(ground.judge, "fetch", refused)
+
+        async def more():
+            return len(await ground.jobs()) > before + 1
+
+        await until(more)
+        monkeypatch.undo()
+        done = len(await ground.fired())
+
+        async def fired():
+            return len(await ground.fired()) > done + 1
+
+        await until(fired)
+    fired = await ground.fired()
+    assert fired == list(range(fired[0], fired[-1] + 1, 1000))

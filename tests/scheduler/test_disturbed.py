@@ -113,6 +113,25 @@ async def test_after_an_outage_the_later_daemon_has_time_to_say_that_it_is_alive
     assert (entry.schedule.description, entry.state.anchor) == ("later", anchor)
 
 
+async def test_the_later_daemon_is_right_also_where_all_is_lost_that_was_known_of_both(ground, monkeypatch):
+    clock = {"s": 1000.0}
+    monkeypatch.setattr(roster, "monotonic", lambda: clock["s"])
+    earlier = Daemon(ground, a_schedule("@every 1h", description="earlier"))
+    later = Daemon(ground, a_schedule("@every 2h", description="later"))
+    assert await earlier.fires()
+    clock["s"] += 10
+    assert await later.fires()
+    if ground.pool is None:
+        await ground.redis.flushdb()
+    else:
+        await ground.pool.execute("TRUNCATE jobsd.schedules, jobsd.schedule_declarations")
+    assert await later.fires()
+    for _ in range(2):
+        assert not await earlier.fires()
+        assert await later.fires()
+    assert (await ground.entry()).schedule.description == "later"
+
+
 @on_postgres
 async def test_a_daemon_that_hears_postgres_again_takes_nothing_over_at_once(ground, monkeypatch):
     monkeypatch.setattr("jobsd.scheduler.scheduler._NEWS_EVERY_S", 0.0)

@@ -3,15 +3,18 @@
 -- $1  schedules    text     a JSON array of {"name", "src": source, "d": definition}
 -- $2  fingerprint  text     of the whole declaration
 -- $3  at_start     boolean  it has just started; else its word does not count against a later one that is alive
+-- $4  age_ms       bigint   since its start, where that is not known any more
 WITH alive AS (
-    INSERT INTO jobsd.schedule_declarations AS kept (fingerprint) VALUES ($2::text)
+    INSERT INTO jobsd.schedule_declarations AS kept (fingerprint, started_at)
+    VALUES ($2::text, clock_timestamp() - $4::bigint * interval '1 ms')
     ON CONFLICT (fingerprint) DO UPDATE SET
         seen_at = excluded.seen_at,
         started_at = CASE WHEN $3::boolean THEN excluded.started_at ELSE kept.started_at END
 ), here AS (
     SELECT to_jsonb((extract(epoch FROM clock_timestamp()) * 1000)::bigint) AS now,
         coalesce((SELECT d.started_at FROM jobsd.schedule_declarations AS d
-                  WHERE d.fingerprint = $2::text AND NOT $3::boolean), clock_timestamp()) AS started_at
+                  WHERE d.fingerprint = $2::text AND NOT $3::boolean),
+            clock_timestamp() - $4::bigint * interval '1 ms') AS started_at
 )
 INSERT INTO jobsd.schedules AS kept (name, source, definition, state, declared_by)
 SELECT sent.name, sent.src, sent.d, jsonb_build_object('cursor', here.now, 'anchor', here.now), $2::text

@@ -3,7 +3,8 @@
 -- KEYS[1]  <shard>  prefix
 -- ARGV[1]  fingerprint  of the whole declaration
 -- ARGV[2]  at_start     '1': it has just started; else its word does not count against a later one that is alive
--- ARGV[3…] name, source, definition, when; repeated, at most 500
+-- ARGV[3]  age          ms since the daemon's start, which is told to a Redis that has forgotten it
+-- ARGV[4…] name, source, definition, when; repeated, at most 500
 --          when: the parts of the definition that say when it is due, and, behind a tab, whether it is at all; where
 --          either is another it goes on from now
 --
@@ -21,7 +22,9 @@ redis.call('ZREMRANGEBYSCORE', declared, '-inf', now - 2592000000)
 for _, fingerprint in ipairs(redis.call('ZRANGE', started, 0, -1)) do
   if not redis.call('ZSCORE', declared, fingerprint) then redis.call('ZREM', started, fingerprint) end
 end
-if ARGV[2] == '1' or not redis.call('ZSCORE', started, ARGV[1]) then redis.call('ZADD', started, now, ARGV[1]) end
+if ARGV[2] == '1' or not redis.call('ZSCORE', started, ARGV[1]) then
+  redis.call('ZADD', started, now - tonumber(ARGV[3]), ARGV[1])
+end
 local since = tonumber(redis.call('ZSCORE', started, ARGV[1]))
 
 -- What nobody has declared for so long is forgotten.
@@ -41,7 +44,7 @@ local function counts_more(fingerprint)
   return tonumber(began) > since or (tonumber(began) == since and fingerprint > ARGV[1])
 end
 
-for i = 3, #ARGV, 4 do
+for i = 4, #ARGV, 4 do
   local name, source, definition, when = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
   local stored = redis.call('HGET', entries, name)
   local version, by, src, time, was, state = string.match(stored or '', '^(%d+)\n(.-)\n(.-)\n(.-)\n(.-)\n(.*)$')

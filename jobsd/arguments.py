@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -25,14 +26,27 @@ _SAYS_NO_VALUE = {"int_parsing", "float_parsing", "bool_parsing"}
 class MisfitError(ValueError):
     """Arguments do not fit. As a text it shows no value that the task, or anybody by default, has redacted."""
 
-    def __init__(self, problems: Sequence[ErrorDetails], names: Sequence[str], policy: RecordPolicy) -> None:
+    def __init__(
+        self, problems: Sequence[ErrorDetails], names: Sequence[str], policy: RecordPolicy, *, free: Sequence[str]
+    ) -> None:
         self._problems = problems
         self._names = names
+        self._free = free
         super().__init__(self.told(policy))
 
     def told(self, policy: RecordPolicy) -> str:
         """Return the problems as one sentence, without the values that the policy hides."""
-        return "; ".join(_explained(problem, _place(problem["loc"], self._names), policy) for problem in self._problems)
+        return "; ".join(
+            _explained(problem, _place(problem["loc"], self._names), policy) + self._meant(problem)
+            for problem in self._problems
+        )
+
+    def _meant(self, problem: ErrorDetails) -> str:
+        """Return which parameter without a value was probably meant by one that there is not."""
+        if problem["type"] != "unexpected_keyword_argument":
+            return ""
+        near = get_close_matches(str(problem["loc"][-1]), self._free, 1)
+        return f" (did you mean {near[0]!r}?)" if near else ""
 
 
 class Arguments:
@@ -60,7 +74,13 @@ class Arguments:
         except ValidationError as error:
             policy = policy_of(self._function, (*self._redact, *DEFAULT_FIELDS))
             problems = error.errors(include_url=False, include_context=False)
-            raise MisfitError(problems, self._names, policy) from None
+            raise MisfitError(problems, self._names, policy, free=self._free(args, kwargs)) from None
+
+    def _free(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[str]:
+        """Return the parameters that can be given by name, and are not."""
+        by_name = {inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY}
+        rest = list(self._signature.parameters.values())[len(args) :]
+        return [parameter.name for parameter in rest if parameter.kind in by_name and parameter.name not in kwargs]
 
     def bound(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return valid arguments with every one by its name that can be given so: a call has then one form only."""

@@ -91,6 +91,7 @@ class Event(StrEnum):
     SCHEDULE_PASSED = "schedule.passed"
     SCHEDULE_SUPERSEDED = "schedule.superseded"
     SCHEDULE_REFUSED = "schedule.refused"
+    SCHEDULE_UNNAMED = "schedule.unnamed"
     SCHEDULES_DECLARED = "schedules.declared"
     SCHEDULES_ENDED = "schedules.ended"
     SCHEDULES_BRIDGED = "schedules.bridged"

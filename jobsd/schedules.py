@@ -102,10 +102,10 @@ async def every(task: str | Task[..., Any], interval: str | timedelta, **options
     return await (await _schedules()).every(task, interval, **options)
 
 
-async def update(name: str, **changes: Any) -> None:
-    """Change options of a run-time schedule.
+async def update(name: str, /, **changes: Any) -> None:
+    """Change options of a run-time schedule; not its name.
 
-    Raises ScheduleNotFoundError, ScheduleOwnedError, and what ``add`` raises.
+    Raises ScheduleNotFoundError, ScheduleOwnedError, InvalidOptionError, and what ``add`` raises.
     """
     await (await _schedules()).update(name, **changes)
 

@@ -14,7 +14,7 @@ from jobsd.definition import Task, registry
 from jobsd.duration import ALLOWED as DURATION
 from jobsd.duration import duration_ms
 from jobsd.errors import InvalidOptionError, ScheduleDefinitionError
-from jobsd.schedule.options import schedule_of
+from jobsd.schedule.options import OPTIONS, schedule_of
 
 if TYPE_CHECKING:
     from jobsd.schedule.definition import Schedule
@@ -25,6 +25,7 @@ _LONGEST_HEAD = 71
 _SECOND_MS = 1000
 _SAME_AS_FIELD = ("zone", "seconds", "queue", "retries", "missed", "missed_limit", "overlap", "max_runs", "enabled")
 _DURATIONS = {"timeout": "timeout_ms", "retry_delay": "retry_delay_ms", "missed_window": "missed_window_ms"}
+CHANGES_ALLOWED = f"a change of what is not its name: {', '.join(name for name in OPTIONS if name != 'holidays')}"
 _AT_ALLOWED = "a datetime with a zone, in the future"
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from jobsd.addresses import masked
 from jobsd.admin.past_runs import past_due, with_results
-from jobsd.admin.run_time_schedules import as_written, defined, due_of, is_same, once_at
+from jobsd.admin.run_time_schedules import CHANGES_ALLOWED, as_written, defined, due_of, is_same, once_at
 from jobsd.admin.schedule_standing import DECLARED_IN
 from jobsd.admin.schedule_views import DueTimes, upcoming_of, view_of
 from jobsd.admin.triggering import accepted, fired_by_hand, outcome_of, seconds_of, stranded
@@ -215,11 +215,14 @@ class Schedules:
                 return schedule.name
         raise _moved(schedule.name)
 
-    async def update(self, name: str, **changes: Any) -> None:
+    async def update(self, name: str, /, **changes: Any) -> None:
         """Change options of a run-time schedule; the others stay. Where it has another time, it goes on from now.
 
-        Raises ScheduleNotFoundError, ScheduleOwnedError (settings or code declare it), and what ``add`` raises.
+        Raises ScheduleNotFoundError, ScheduleOwnedError (settings or code declare it), InvalidOptionError for another
+        name, and what ``add`` raises.
         """
+        if "name" in changes:
+            raise InvalidOptionError(option="name", given=changes["name"], allowed=CHANGES_ALLOWED)
         for number in range(_TRIES):
             _, entry = await self._entry(name)
             _own(entry)

@@ -6,9 +6,11 @@ Exit codes: 0 fine, 1 the asked-for thing failed, 2 wrong usage or configuration
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
+from jobsd import __version__
 from jobsd.cli.config import config
 from jobsd.cli.cron import cron
 from jobsd.cli.enqueue import enqueue
@@ -42,6 +44,22 @@ app.add_typer(history, name="history")
 app.command("fsck")(fsck)
 app.command("migrate")(migrate)
 app.command("config")(config)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"jobsd {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which version this is, and end.")
+    ] = False,
+) -> None:
+    pass
 
 
 def run() -> None:

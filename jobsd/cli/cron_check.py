@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from jobsd.admin.schedules import check as checked
-from jobsd.cli.cron_words import at_in_zone, upcoming
+from jobsd.cli.cron_words import at_in_zone, upcoming, with_seconds
 from jobsd.cli.output import as_json, printable
 from jobsd.cli.servers import ConfigOption, JsonOption  # noqa: TC001 - typer looks at them
 from jobsd.clock import now_ms, utc_from_ms
@@ -43,11 +43,10 @@ def check(
         return
     now = utc_from_ms(now_ms())
     typer.echo(printable(found.words))
-    times = [at_in_zone(at, where) for at in found.next_at]
-    width = max(map(len, times), default=0)
-    for at, shown in zip(found.next_at, times, strict=True):
-        typer.echo(f"{shown:<{width}}  {upcoming(at, now)}")
-    if not times:
+    seconds_shown = with_seconds(found.next_at)
+    for at in found.next_at:
+        typer.echo(f"{at_in_zone(at, where, seconds=seconds_shown)}  {upcoming(at, now)}")
+    if not found.next_at:
         typer.echo("nothing is due any more")
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobsd.admin.schedule_standing import DECLARED_IN
 from jobsd.cli.cron_tables import last_of
-from jobsd.cli.cron_words import ago, at_in_zone, upcoming
+from jobsd.cli.cron_words import ago, at_in_zone, upcoming, with_seconds
 from jobsd.cli.output import as_json, printable
 from jobsd.duration import format_duration
 from jobsd.schedule.definition import Schedule
@@ -53,10 +53,9 @@ def _times(view: ScheduleView, times: Sequence[datetime], now: datetime) -> Iter
     lines = [("next", at, upcoming(at, now)) for at in times]
     if view.previous_at is not None:
         lines.insert(0, ("previous", view.previous_at, ago(view.previous_at, now)))
-    shown = [at_in_zone(at, view.zone) for _, at, _ in lines]
-    width = max(map(len, shown), default=0)
-    for (label, _, distance), at in zip(lines, shown, strict=True):
-        yield label, f"{at:<{width}}  {distance}"
+    seconds = with_seconds(at for _, at, _ in lines)
+    for label, at, distance in lines:
+        yield label, f"{at_in_zone(at, view.zone, seconds=seconds)}  {distance}"
 
 
 def _standing(view: ScheduleView, now: datetime) -> Iterator[tuple[str, str]]:

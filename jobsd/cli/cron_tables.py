@@ -6,23 +6,35 @@ either, the schedule does, and the id is left out.
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jobsd.cli.cron_words import ago, at_in_zone, lateness, short_in_zone, upcoming
+from jobsd.cli.cron_words import ago, at_in_zone, lateness, short_in_zone, upcoming, with_seconds
 from jobsd.cli.fitting import Form, fitting
 from jobsd.clock import now_ms, utc_from_ms
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
     from jobsd.admin.schedule_views import PastDue, ScheduleView
 
 
+class _Shown(NamedTuple):
+    """How the due times of a table are shown."""
+
+    now: datetime
+    seconds: bool
+    short: bool
+
+    def at(self, at: datetime, zone: str) -> str:
+        short = self.short and abs(at - self.now) < timedelta(days=300)
+        return (short_in_zone if short else at_in_zone)(at, zone, seconds=self.seconds)
+
+
 def schedules_table(views: Sequence[ScheduleView]) -> Form:
     now = utc_from_ms(now_ms())
-    full, short = ([_row(view, now, short=short) for view in views] for short in (False, True))
+    seconds = with_seconds(view.next_at for view in views if view.next_at is not None)
+    full, short = ([_row(view, _Shown(now, seconds, short)) for view in views] for short in (False, True))
     return fitting(
         Form(("schedule", "when", "next", "in", "last", "state"), full),
         Form(("schedule", "when", "next", "in", "last", "state"), short),
@@ -35,7 +47,8 @@ def schedules_table(views: Sequence[ScheduleView]) -> Form:
 def history_table(lines: Sequence[PastDue], *, of_one: bool) -> Form:
     """Return it; ``of_one``: all lines are of one schedule."""
     now = utc_from_ms(now_ms())
-    full, short = ([_past(line, now, short=short) for line in lines] for short in (False, True))
+    seconds = with_seconds(line.due_at for line in lines)
+    full, short = ([_past(line, _Shown(now, seconds, short)) for line in lines] for short in (False, True))
     schedule = () if of_one else ("schedule",)
     return fitting(
         Form(("due", *schedule, "what", "late", "outcome", "note", "job_id"), full),
@@ -57,8 +70,8 @@ def last_of(view: ScheduleView, now: datetime) -> str:
     return f"{last.outcome or 'unknown'}{when}"
 
 
-def _row(view: ScheduleView, now: datetime, *, short: bool) -> dict[str, Any]:
-    state = view.state
+def _row(view: ScheduleView, times: _Shown) -> dict[str, Any]:
+    now, state = times.now, view.state
     if view.state == "paused" and view.paused_at is not None:
         state = f"paused {ago(view.paused_at, now)}{f' by {view.paused_by}' if view.paused_by else ''}"
     elif view.state == "active" and view.why and not (view.waiting or (view.last and view.last.live)):
@@ -66,7 +79,7 @@ def _row(view: ScheduleView, now: datetime, *, short: bool) -> dict[str, Any]:
     return {
         "schedule": view.name,
         "when": view.words or view.at,
-        "next": "" if view.next_at is None else _at(view.next_at, view.zone, now, short=short),
+        "next": "" if view.next_at is None else times.at(view.next_at, view.zone),
         "in": "" if view.next_at is None else upcoming(view.next_at, now).removeprefix("in "),
         "last": last_of(view, now),
         "state": state,
@@ -81,13 +94,13 @@ def _stuck(view: ScheduleView) -> str:
     return f": its last job is {'parked' if last.parked else 'in a queue that no daemon serves'}"
 
 
-def _past(line: PastDue, now: datetime, *, short: bool) -> dict[str, Any]:
+def _past(line: PastDue, times: _Shown) -> dict[str, Any]:
     what = "by hand" if line.manual else line.state
     if line.state == "passed":
         what = "passed over" if line.due_times == 1 else f"{line.due_times:,} passed over"
     again = f"attempt {line.attempts}" if line.attempts > 1 else ""
     return {
-        "due": _at(line.due_at, line.zone, now, short=short),
+        "due": times.at(line.due_at, line.zone),
         "schedule": line.schedule,
         "what": what,
         "late": "" if line.lateness is None else lateness(line.lateness),
@@ -97,7 +110,3 @@ def _past(line: PastDue, now: datetime, *, short: bool) -> dict[str, Any]:
         "job_id": line.job_id,
         "job": line.job_id or line.schedule,
     }
-
-
-def _at(at: datetime, zone: str, now: datetime, *, short: bool) -> str:
-    return short_in_zone(at, zone) if short and abs(at - now) < timedelta(days=300) else at_in_zone(at, zone)

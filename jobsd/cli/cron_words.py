@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from jobsd.zones import zone_named
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
 _UNITS = (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1))
@@ -15,25 +16,30 @@ _LONG_S = 7 * 86_400
 _SECOND = timedelta(seconds=1)
 
 
-def at_in_zone(at: datetime, zone: str) -> str:
-    """Return what clocks in the zone show, with their offset.
+def at_in_zone(at: datetime, zone: str, *, seconds: bool = False) -> str:
+    """Return what clocks in the zone show, with their offset; without ``seconds`` they are shown where there are any.
 
     >>> from datetime import UTC, datetime
     >>> at_in_zone(datetime(2026, 11, 30, 16, tzinfo=UTC), "Asia/Jakarta")
     '2026-11-30 23:00+07:00'
     """
     local = at.astimezone(zone_named(zone))
-    return local.replace(microsecond=0).isoformat(sep=" ", timespec="seconds" if local.second else "minutes")
+    return local.replace(microsecond=0).isoformat(sep=" ", timespec="seconds" if seconds or local.second else "minutes")
 
 
-def short_in_zone(at: datetime, zone: str) -> str:
+def with_seconds(times: Iterable[datetime]) -> bool:
+    """Whether times that stand below one another are shown with seconds: all are, or none."""
+    return any(at.second for at in times)
+
+
+def short_in_zone(at: datetime, zone: str, *, seconds: bool = False) -> str:
     """Return the same without the year.
 
     >>> from datetime import UTC, datetime
     >>> short_in_zone(datetime(2026, 11, 30, 16, tzinfo=UTC), "Asia/Jakarta")
     '11-30 23:00+07:00'
     """
-    return at_in_zone(at, zone).partition("-")[2]
+    return at_in_zone(at, zone, seconds=seconds).partition("-")[2]
 
 
 def upcoming(at: datetime, now: datetime) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from jobsd.daemon.keys import dotted
 from jobsd.daemon.problems import shown
-from jobsd.schedule.options import NAME_ALLOWED, READERS, is_schedule_name, problems_together
+from jobsd.schedule.options import ELSEWHERE, NAME_ALLOWED, READERS, is_schedule_name, problems_together
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,6 +42,7 @@ class CronOptions(BaseModel):
     """One schedule. None is what is not given: then it is as schedule/definition.py has it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    elsewhere: ClassVar[dict[str, str]] = ELSEWHERE
 
     task: Annotated[str | None, _checked("task")] = None
     at: Annotated[Any, _checked("at")] = None

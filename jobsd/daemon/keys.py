@@ -43,7 +43,12 @@ def variable(key: Key) -> str:
 
 
 def nearest(key: Key, root: type[BaseModel]) -> Key | None:
-    """Return the setting that was probably meant: that name elsewhere, one spelled alike, or a neighbour."""
+    """Return the setting that was probably meant: that name elsewhere, one spelled alike, or a neighbour.
+
+    A table may say what other programs call its keys.
+    """
+    if meant := getattr(_type_at(root, key[:-1]), "elsewhere", {}).get(key[-1]):
+        return (*key[:-1], meant)
     neighbours = [(*key[:-1], name) for name in names_in(root, key[:-1])]
     # Joined by one underscore, because JOBSD_WORKER_TIMEOUT is the slip that everybody makes.
     known = {"_".join(leaf): leaf for leaf in (*leaves(root), *neighbours)}

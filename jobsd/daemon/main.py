@@ -24,7 +24,7 @@ from jobsd.daemon.record_options import NO_VIEWS
 from jobsd.daemon.role import Alone
 from jobsd.daemon.scheduling import scheduling
 from jobsd.daemon.signals import Signals
-from jobsd.daemon.tasks import import_tasks
+from jobsd.daemon.tasks import import_tasks, warn_of_unnamed
 from jobsd.engine.worker import Worker
 from jobsd.errors import UnreachableError
 from jobsd.events import Event
@@ -80,6 +80,7 @@ async def serve(settings: Settings, *, redis_url: str, database_url: str | None,
     configure_task_logs(settings.tasks, settings.log.level)
     tasks = import_tasks(settings.tasks)
     if role.first:
+        warn_of_unnamed()
         _warn_of_unlimited({name for task in tasks.values() for name in task.resources} - settings.resources.keys())
 
     def make(shared: dict[str, Any], *, records: bool) -> Worker:

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 import jobsd
 from jobsd.definition import registry
 from jobsd.errors import ConfigurationError
+from jobsd.events import Event
+from jobsd.logger import log
+from jobsd.schedule.job_class import unnamed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -57,7 +60,28 @@ def import_tasks(modules: Sequence[str]) -> Mapping[str, Task[..., Any]]:
         except Exception as error:
             raise TaskImportError(module=module, cause=error) from error
     if not registry:
-        what = f"{', '.join(modules)} define no task" if modules else "no module with tasks is named"
-        msg = f'{what}; name yours in jobsd.toml (tasks = ["my_tasks"]), in JOBSD_TASKS or with --tasks'
-        raise NoTasksError(msg)
+        raise NoTasksError(_nothing_in(modules))
     return registry
+
+
+def warn_of_unnamed() -> None:
+    """Say which classes will not run for want of a name."""
+    for job_class, why in unnamed():
+        log.warning(
+            Event.SCHEDULE_UNNAMED,
+            job_class=job_class,
+            cause=why,
+            consequence="it is not scheduled",
+            remedy="give it a job_id",
+        )
+
+
+def _nothing_in(modules: Sequence[str]) -> str:
+    what = "no module with tasks is named"
+    if modules:
+        what = f"module {modules[0]} defines" if len(modules) == 1 else f"modules {', '.join(modules)} define"
+        what += " no task"
+    for job_class, why in unnamed():
+        if job_class.startswith(tuple(f"{module}." for module in modules)):
+            return f"{what}; {job_class} is not scheduled: {why}"
+    return f'{what}; name yours in jobsd.toml (tasks = ["my_tasks"]), in JOBSD_TASKS or with --tasks'

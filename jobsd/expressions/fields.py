@@ -101,8 +101,14 @@ def read_fields(text: str, *, seconds: bool, both_days: bool = False) -> Fields:
 
 
 def _count(text: str, words: list[tuple[str, int]], *, seconds: bool) -> None:
-    if len(words) != (len(FIELDS) if seconds else len(FIELDS) - 1):
-        raise ExpressionError(text, hints.count([word for word, _ in words], seconds=seconds))
+    given = [word for word, _ in words]
+    needed = len(FIELDS) if seconds else len(FIELDS) - 1
+    if (zone := hints.zone_in_front(given[0])) is not None:
+        raise ExpressionError(text, zone, position=_span(words[0]))
+    if (behind := hints.behind(text, words, needed)) is not None:
+        raise ExpressionError(text, behind, position=(words[needed][1], len(text.rstrip(" "))))
+    if len(words) != needed:
+        raise ExpressionError(text, hints.count(given, seconds=seconds))
 
 
 def _span(word: tuple[str, int]) -> tuple[int, int]:

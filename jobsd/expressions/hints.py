@@ -10,6 +10,8 @@ WEEKDAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 SHORTCUTS = ("hourly", "daily", "midnight", "weekly", "monthly", "yearly", "annually", "every", "once", "reboot")
 
 _UNITS = {*("second", "sec", "s", "minute", "min", "m", "hour", "hr", "h", "day", "d", "week", "w")}
+_ITEM = rf"(?:[*?HR]|LW?|[0-9]+[LW]?|(?:{'|'.join(WEEKDAYS)})(?:[A-Z]*DAY)?L?|L?(?:{'|'.join(WEEKDAYS + MONTHS)}))"
+_LOOKS_LIKE_A_FIELD = re.compile(rf"{_ITEM}(?:[-/,#]{_ITEM})*", re.IGNORECASE)
 _FIVE = "minute, hour, day of the month, month, day of the week"
 
 
@@ -33,6 +35,30 @@ def count(words: list[str], *, seconds: bool) -> str:
         )
     year = "; there is no field for the year" if len(words) == 7 else ""  # noqa: PLR2004
     return f"has {given}, and it needs five: {_FIVE}{year}"
+
+
+def zone_in_front(word: str) -> str | None:
+    """A zone in the expression, as a crontab has it on a line of its own."""
+    found = re.fullmatch("(?:CRON_)?TZ=(.*)", word)
+    if found is None:
+        return None
+    example = f'"{found[1]}"' if found[1] else '"Asia/Jakarta", for example'
+    return f"the zone stands beside the expression: zone = {example}"
+
+
+def behind(text: str, words: list[tuple[str, int]], needed: int) -> str | None:
+    """A comment or a command behind the fields; words come with their places."""
+    if len(words) <= needed:
+        return None
+    *fits, last = (_LOOKS_LIKE_A_FIELD.fullmatch(word) for word, _ in words[: needed + 1])
+    if last is not None or not all(fits):
+        return None
+    rest = text[words[needed][1] :].rstrip(" ")
+    fields = text[: words[needed][1]].strip(" ")
+    return (
+        f"{rest!r} is no field: behind the {'five' if needed == 5 else 'six'} nothing follows, no comment and no "  # noqa: PLR2004
+        f'command; did you mean "{fields}"?'
+    )
 
 
 def spoken(interval: str) -> str | None:

@@ -1,11 +1,13 @@
 """Decides what becomes of a schedule's due times. Pure: the same facts lead to the same decision on every daemon.
 
 A due time that is not a minute old is *late*: it becomes a job as if it were on time, whatever the policies say of
-missed ones. What is older was *missed*.
+missed ones. What is older was *missed*. Where a late one would be passed over for a run that has not ended, it has to
+be known whether anybody was there when it came: if one is older than ten seconds nobody was, and all were missed.
 """
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 from jobsd.schedule.state import Passed, State
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 LATE_MS = 60_000
 """How late a due time may be before the policy for missed ones holds."""
+ABSENT_MS = 10_000
+"""How late a due time is decided at the most where a daemon is there."""
 LOOK_AGAIN_MS = 500
 """After what time it is asked again whether a run has ended that others wait for."""
 MOST_WAITING = 1000
@@ -63,12 +67,16 @@ def decide(
         passed += _passed(expression, after, paused, PAUSED)
         after = max(after, paused)
     asked = is_holiday or _never
-    late = _working(expression.between(max(after, now - LATE_MS), until, MOST_WAITING), asked, passed)
-    held = live or bool(state.waiting)
-    # Where a late one is passed over for the run before, it makes up for none.
-    made_up_for = bool(late) and not (held and schedule.overlap == "skip")
+    late_from = max(after, now - LATE_MS)
+    if (
+        (live or state.waiting)
+        and schedule.overlap == "skip"
+        and _is_due(expression, after, min(until, now - ABSENT_MS))
+    ):
+        late_from = max(after, until)
+    late = _working(expression.between(late_from, until, MOST_WAITING), asked, passed)
     missed = _missed(
-        schedule, expression, after, min(until, now - LATE_MS), passed, now=now, late=made_up_for, is_holiday=asked
+        schedule, expression, after, min(until, late_from), passed, now=now, late=bool(late), is_holiday=asked
     )
     if schedule.max_runs is not None:
         left = max(0, schedule.max_runs - state.runs - len(state.waiting))
@@ -123,14 +131,17 @@ def _missed(
     """
     if until <= after:
         return []
-    chosen: list[int] = []
     limit = {"skip": 0, "once": 0 if late else 1, "all": schedule.missed_limit}[schedule.missed]
+    found: Sequence[int] = ()
     if limit:
         most = limit if is_holiday is _never else max(limit, MOST_COUNTED)
         found = expression.between(max(after, now - schedule.missed_window_ms), until, most, latest=True)
-        chosen = [due for due in found if not is_holiday(due)][-limit:]
-        passed += [Passed(due, due, 1, HOLIDAY) for due in found if chosen and due > chosen[0] and due not in chosen]
-    passed += _passed(expression, after, chosen[0] - 1 if chosen else until, MISSED)
+    passed += _passed(expression, after, found[0] - 1 if found else until, MISSED)
+    free = {due for due in found if is_holiday(due)}
+    chosen = [due for due in found if due not in free][-limit:]
+    for reason, group in groupby(found, lambda due: "" if due in chosen else HOLIDAY if due in free else MISSED):
+        dues = list(group)
+        passed += [Passed(dues[0], dues[-1], len(dues), reason)] if reason else []
     return chosen
 
 
@@ -139,6 +150,12 @@ def _working(due: Sequence[int], is_holiday: Callable[[int], bool], passed: list
     free = [one for one in due if is_holiday(one)]
     passed += [Passed(one, one, 1, HOLIDAY) for one in free]
     return [one for one in due if one not in free]
+
+
+def _is_due(expression: Expression, after: int, until: int) -> bool:
+    """Say whether there is a due time in (after, until]."""
+    due = expression.next(after)
+    return due is not None and due <= until
 
 
 def _never(_: int) -> bool:

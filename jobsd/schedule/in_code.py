@@ -111,8 +111,8 @@ class cron:  # noqa: N801 - it reads as a function, one that has the usual expre
             declare(Declaration(name, self.written, place_of_caller(1)))
 
     def __repr__(self) -> str:
-        when = self.written["at"] or f"every {self.written['every']}"
-        return f"<cron {self.name or ''} {when!r}>"
+        when = self.written["at"] or f"@every {self.written['every']}"
+        return f"<cron {f'{self.name} ' if self.name else ''}{when!r}>"
 
 
 def schedule_task(task: Task[..., Any], crons: Crons) -> None:

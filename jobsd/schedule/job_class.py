@@ -15,7 +15,7 @@ from jobsd.schedule.declared import Declaration, declare
 from jobsd.schedule.options import schedule_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Coroutine
+    from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 
     from jobsd.context import Context
     from jobsd.schedule.definition import Missed, Overlap, Schedule
@@ -23,11 +23,13 @@ if TYPE_CHECKING:
 # How the class calls what is called otherwise elsewhere.
 _SPELLED = {
     "name": "job_id",
+    "task": "job_id",
     "at": "cron",
     "every": "interval_seconds",
     "retries": "max_retries",
     "retry_delay": "retry_delay_seconds",
 }
+_WHEN = {"cron", "interval_seconds"}
 _WHOLE_SECONDS = "is not a number of whole seconds, 1 or more"
 
 
@@ -113,8 +115,12 @@ def _checked(cls: type[BaseScheduledJob], place: str) -> Schedule:
         schedule = schedule_of(cls.job_id, _written(cls), source="code")
     except ScheduleDefinitionError as error:
         known = {field for field, _ in problems}
-        spelled = [(_SPELLED.get(field, field), problem) for field, problem in error.problems]
-        problems += [(field, problem) for field, problem in spelled if field not in known]
+        if known & _WHEN:  # one of them is wrong, so that the other is missing besides, or is one too many
+            known |= _WHEN
+        for option, problem in error.problems:
+            if (field := _SPELLED.get(option, option)) not in known:
+                known.add(field)
+                problems.append((field, problem))
     else:
         if not problems:
             return schedule
@@ -127,7 +133,7 @@ def _problems(cls: type[BaseScheduledJob]) -> list[tuple[str, str]]:
         problem = "a job has one of cron and interval_seconds, " + (
             "and this has none" if cls.cron is None else "not both"
         )
-        problems += [("cron", problem), ("interval_seconds", problem)][: 1 if cls.cron is None else 2]
+        problems.append(("cron", problem))
     elif cls.interval_seconds is not None and not _is_number(cls.interval_seconds, whole=True):
         problems.append(("interval_seconds", f"{cls.interval_seconds!r} {_WHOLE_SECONDS}"))
     if cls.retry_delay_seconds is not None and not _is_number(cls.retry_delay_seconds):
@@ -166,6 +172,24 @@ def _strange(cls: type[BaseScheduledJob]) -> list[tuple[str, str]]:
         if name not in known and meant is not None:
             found.append((name, f"it means nothing here; did you mean {meant}?"))
     return found
+
+
+def unnamed() -> list[tuple[str, str]]:
+    """Return (class, why) of those that have all of a job but its id, and are no base of others: no one meant that."""
+    found: list[tuple[str, str]] = []
+    for cls in _classes(BaseScheduledJob):
+        timed = cls.cron is not None or cls.interval_seconds is not None
+        does = cls.execute is not BaseScheduledJob.execute
+        if cls.job_id is None and timed and does and not cls.__subclasses__():
+            why = ["it has no job_id", *(f"{name}: {problem}" for name, problem in _strange(cls))]
+            found.append((f"{cls.__module__}.{cls.__qualname__}", "; ".join(why)))
+    return found
+
+
+def _classes(base: type[BaseScheduledJob]) -> Iterator[type[BaseScheduledJob]]:
+    for cls in base.__subclasses__():
+        yield cls
+        yield from _classes(cls)
 
 
 def _is_number(value: object, *, whole: bool = False) -> bool:

@@ -42,6 +42,10 @@ _LARGEST_ARGS = 1_000_000  # the payload, which they are in, may be 1 MiB
 _SHOWN = 80
 
 
+ELSEWHERE = dict.fromkeys(("cron", "crontab", "schedule", "expression", "when"), "at") | {"interval": "every"}
+"""What options are called elsewhere -> what they are called here."""
+
+
 def is_schedule_name(name: object) -> TypeGuard[str]:
     return isinstance(name, str) and bool(_NAME.fullmatch(name))
 
@@ -103,7 +107,7 @@ def problems_together(written: Mapping[str, Any], *, zone: str, both_days: bool 
             problems += [(given[0], found)] if found else []
     elif given:
         problems.append(("every", "at is given as well; a schedule has one of the two"))
-    else:
+    elif not written.keys() & ELSEWHERE.keys():  # what was meant is told with what is unknown
         problems.append(("at", 'when it is due is missing: at = "0 2 * * *", or every = "1h30m"'))
     start, end = _read("start", written), _read("end", written)
     if start is not None and end is not None and end <= start:
@@ -137,7 +141,8 @@ def _short(value: object) -> str:
 
 
 def _near(given: str, known: tuple[str, ...]) -> str:
-    near = get_close_matches(given.lower(), known, 1)
+    meant = ELSEWHERE.get(given.lower())
+    near = [meant] if meant else get_close_matches(given.lower(), known, 1)
     return f"did you mean {near[0]!r}?" if near else f"allowed are {', '.join(known)}"
 
 
@@ -146,9 +151,24 @@ def _at(value: object) -> str:
         _instant(value)
         return f"@once {value.isoformat()}"
     if not isinstance(value, str) or not value.strip():
-        msg = f'{_short(value)} is no expression, such as "0 2 * * *" or "@daily 2:00"'
+        msg = f"{_short(value)} is no expression{_in_place_of(value)}"
         raise ValueError(msg)
     return value
+
+
+def _in_place_of(value: object) -> str:
+    """Return what to write instead of what is no text."""
+    from jobsd.schedule.in_code import cron  # noqa: PLC0415 - that room needs this one
+
+    if not isinstance(value, cron):
+        return ', such as "0 2 * * *" or "@daily 2:00"'
+    written = dict(value.written)
+    at, every = written.pop("at"), written.pop("every")
+    usual = {"seconds": False, "enabled": True}
+    said = [f"{option} = {_short(given)}" for option, given in written.items() if given != usual.get(option)]
+    return f"; write its text, {_at(at) if every is None else _every(every)!r}" + (
+        f", and beside it {', '.join(said)}" if said else ""
+    )
 
 
 def _every(value: object) -> str:

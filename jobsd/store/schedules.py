@@ -68,7 +68,7 @@ class RedisSchedules:
         now = int(seconds) * 1000 + int(micros) // 1000
         pipe = self._redis.pipeline(transaction=False)
         pipe.zadd(self._declared, {fingerprint: now})
-        pipe.zadd(f"{self._shard_key}:declaring", {fingerprint: now - age_ms}, gt=True)
+        pipe.zadd(f"{self._shard_key}:declaring", {fingerprint: now - age_ms}, nx=True)
         await pipe.execute()
         others = sorted(text.decode() for text, seen in declared if seen > now - _ALIVE_MS)
         return Beat(now, f"{many} {(mark or b'').decode()}", " ".join(text for text in others if text != fingerprint))

@@ -216,3 +216,14 @@ async def test_a_daemon_ends_though_a_plain_function_blocks(daemon: Start, redis
         await until(lambda: redis.llen("said"))
         assert one.terminate() == 0
         assert await job.status() is JobState.PENDING
+
+
+def test_a_job_without_an_id_is_told_of_at_the_start(daemon: Any, tmp_path: Path) -> None:
+    (tmp_path / "without_id.py").write_text(
+        "from jobsd import BaseScheduledJob\n\n"
+        "class Import(BaseScheduledJob):\n    cron = '@daily'\n    async def execute(self): ...\n"
+    )
+    one = daemon(JOBSD_TASKS="acceptance_tasks,without_id")
+    assert one.wait_for("schedule.unnamed", level="warning")["job_class"] == "without_id.Import"
+    one.wait_for("daemon.ready")
+    assert one.terminate() == 0

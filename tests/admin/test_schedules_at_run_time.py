@@ -129,6 +129,13 @@ async def test_a_wrong_update_changes_nothing(bureau):
         await bureau.schedules.update("nightly", overlap="no", at="0 1 * * *")
     with pytest.raises(ScheduleNotFoundError, match="no schedule 'nightl'; did you mean 'nightly'"):
         await bureau.schedules.update("nightl", at="0 1 * * *")
+    with pytest.raises(InvalidOptionError) as refused:
+        await bureau.schedules.update("nightly", name="daily", at="0 1 * * *")
+    assert str(refused.value) == (
+        "option 'name' is 'daily'; allowed is a change of what is not its name: task, at, every, zone, seconds, args, "
+        "queue, timeout, retries, retry_delay, missed, missed_limit, missed_window, overlap, jitter, start, end, "
+        "max_runs, enabled, description"
+    )
     assert (await bureau.entry()).schedule.at == FAR
 
 

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from jobsd import schedules
-from jobsd.errors import NotConfiguredError
+from jobsd.errors import InvalidOptionError, NotConfiguredError
 
 NAMES = ("JOBSD_REDIS_URL", "REDIS_HOST", "JOBSD_DATABASE_URL", "DATABASE_URL", "JOBSD_TIMEZONE")
 
@@ -29,6 +29,8 @@ async def whole_life() -> list[str]:
     told += [str(await schedules.resume(name)), str(len(await schedules.history()))]
     await schedules.update(name, at="0 4 * * *")
     told += [(await schedules.get(name)).words]
+    with pytest.raises(InvalidOptionError, match="option 'name' is 'x'; allowed is a change of what is not its name"):
+        await schedules.update(name, name="x")
     told += [(await schedules.trigger(name, wait=None)).state, str(await schedules.remove(name))]
     for entry in (await schedules.once("tidy", delay="1h"), await schedules.every("tidy", "1h")):
         told.append(str(await schedules.remove(entry)))

@@ -3,12 +3,14 @@ from __future__ import annotations
 import json
 import os
 import re
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
+from jobsd import __version__, cli
 from jobsd.cli.config import config
 from jobsd.daemon.settings import Settings
 
@@ -55,6 +57,12 @@ def test_people_see_each_setting_with_its_value_and_where_it_comes_from():
         " mails.weight 3 jobsd.toml",
     ):
         assert line in lines
+
+
+def test_the_version_is_said():
+    ended = CliRunner().invoke(cli.app, ["--version"])
+    assert (ended.exit_code, ended.stdout) == (0, f"jobsd {__version__}\n")
+    assert __version__ == version("jobsd")
 
 
 def test_without_a_file_it_is_said_where_one_was_looked_for():

@@ -8,8 +8,10 @@ from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from typer.testing import CliRunner
 
 from jobsd.admin.schedule_views import LastRun, PastDue, ScheduleView
+from jobsd.cli import app
 from jobsd.cli.cron_words import ago, at_in_zone, distance, lateness, upcoming
 from jobsd.clock import now_ms
 from jobsd.schedule.state import Change, Passed
@@ -102,6 +104,22 @@ async def test_history_shows_due_times_in_the_zone_of_the_schedule_and_the_job_i
         shown = (await said(run, "history")).splitlines()
         assert any(line.rstrip().endswith(job_id) for line in shown) == (int(columns) > 100)
         assert any(re.fullmatch(passed, line.rstrip()) for line in shown), (columns, shown)
+
+
+async def test_where_one_due_time_has_seconds_all_of_the_table_have(run, bureau):
+    await bureau.declare(a_schedule(), a_schedule("often", at="@every 7s"), a_schedule("noon", at="0 12 1 1 *"))
+    shown = await said(run, "ls")
+    assert re.search(r"nightly .* 20\d\d-01-01 00:00:00\+00:00 ", shown)
+    assert re.search(r"noon .* 20\d\d-01-01 12:00:00\+00:00 ", shown)
+    times = re.findall(r" (20\S+ [\d:]+)\+00:00 ", await said(run, "next", "often", "-n", "9"))
+    assert {len(at) for at in times} == {len("2026-11-23 12:00:00")}
+    entry, at = await bureau.entry(), now_ms() // 60_000 * 60_000
+    passed = [Passed(at - 60_000, at - 60_000, 1, "overlap"), Passed(at - 59_000, at - 59_000, 1, "overlap")]
+    await bureau.store.apply([Change("nightly", entry.version, entry.state, passed=passed)])
+    times = re.findall(r" (20\S+ [\d:]+)\+00:00 ", await said(run, "history"))
+    assert [at[-2:] for at in times] == ["01", "00"]
+    sharp = CliRunner().invoke(app, ["cron", "check", "*/20 * * * * *", "--seconds", "--zone", "UTC"]).stdout
+    assert {line[16:19] for line in sharp.splitlines()[1:]} == {":00", ":20", ":40"}
 
 
 async def test_programs_get_every_key_of_each_schedule(run, bureau):

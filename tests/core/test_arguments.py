@@ -127,3 +127,16 @@ def test_a_context_of_any_name_and_annotation_is_left_out() -> None:
     assert Arguments(takes).validate(("5",), {}) == ((5,), {})
     with pytest.raises(ValueError, match="whatever is not a parameter"):
         Arguments(takes).validate((5,), {"whatever": 1})
+
+
+def test_a_parameter_that_was_probably_meant_is_named() -> None:
+    async def takes(ctx: Context, format: str, n: int = 1) -> None: ...  # noqa: A002
+
+    for given, said in (
+        ({"fromat": "x"}, "format is missing; fromat is not a parameter (did you mean 'format'?)"),
+        ({"format": "x", "colour": 1}, "colour is not a parameter"),
+        ({"format": "x", "formats": 1}, "formats is not a parameter"),
+    ):
+        with pytest.raises(ValueError, match="is not a parameter") as refused:
+            Arguments(takes).validate((), given)
+        assert str(refused.value) == said

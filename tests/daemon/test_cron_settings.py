@@ -150,6 +150,20 @@ def test_all_that_is_wrong_is_said_at_once_with_its_place():
     ]
 
 
+@pytest.mark.parametrize("word", ["cron", "schedule", "crontab", "expression", "when"])
+def test_the_words_of_others_are_understood_and_nothing_is_missing_besides(word, monkeypatch):
+    text = f'[cron.x]\ntask = "x"\n{word} = "0 2 * * *"'
+    assert problems(text) == [f'cron.x.{word}: unknown key; did you mean "at"?']
+    Path("jobsd.toml").unlink()
+    monkeypatch.setenv("JOBSD_CRON__X__TASK", "x")
+    monkeypatch.setenv(f"JOBSD_CRON__X__{word.upper()}", "0 2 * * *")
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert caught.value.problems == [
+        f"environment JOBSD_CRON__X__{word.upper()}: cron.x.{word}: unknown key; did you mean JOBSD_CRON__X__AT?"
+    ]
+
+
 def test_the_sample_shows_every_option_of_a_schedule():
     _, _, after = SAMPLE.read_text().partition("#   [cron.daily-cleanup]\n")
     shown = [line for line in after.partition("\n\n")[0].splitlines() if re.match(r"#   \w+ = ", line)]

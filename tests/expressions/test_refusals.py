@@ -40,6 +40,11 @@ def test_where_seconds_are_declared_they_must_be_there() -> None:
     for text, message in [
         ("0 9 * * *", f'has 5 fields, and with seconds it needs six: second, {five}; did you mean "0 0 9 * * *"?'),
         ("9 * *", f"has 3 fields, and with seconds it needs six: second, {five}"),
+        (
+            "30 0 9 * * * # sharp",
+            "characters 14 to 20: '# sharp' is no field: behind the six nothing follows, no comment and no command",
+        ),
+        ("TZ=UTC 0 9 * * *", 'characters 1 to 6: the zone stands beside the expression: zone = "UTC"'),
         ("60 * * * * *", "second '60' is over 59; did you mean \"0\"?"),
         (
             "*/99 * * * * *",
@@ -99,6 +104,26 @@ def test_an_unknown_zone_is_refused() -> None:
         parse("0 9 * * *", zone="Asia/Jakrata")
     assert str(refused.value) == (
         "schedule '0 9 * * *': zone 'Asia/Jakrata' is not the name of a time zone; did you mean \"Asia/Jakarta\"?"
+    )
+
+
+@pytest.mark.parametrize(
+    ("zone", "place"),
+    [
+        ("GMT+7", ', or "Etc/GMT-7", whose sign is the other way round'),
+        ("utc -03", ', or "Etc/GMT+3", whose sign is the other way round'),
+        ("+07:00", ', or "Etc/GMT-7", whose sign is the other way round'),
+        ("UTC+0530", ""),
+        ("+15", ""),
+        ("GMT+00:00", ', or "UTC"'),
+    ],
+)
+def test_an_offset_is_no_zone(zone: str, place: str) -> None:
+    with pytest.raises(ExpressionError) as refused:
+        parse("0 9 * * *", zone=zone)
+    assert str(refused.value) == (
+        f"schedule '0 9 * * *': zone {zone!r} is an offset, and no time zone; "
+        f'name a place, such as "Asia/Jakarta"{place}'
     )
 
 

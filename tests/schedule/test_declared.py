@@ -95,7 +95,7 @@ def test_what_could_not_run_is_refused_all_at_once():
     assert said[0] == (
         "schedule 'a': task: this daemon knows no task 'cleanup:old_file'; did you mean 'cleanup:old_files'? ([cron.a])"
     )
-    assert said[1] == fit.format("b") + "older is not a parameter ([cron.b])"
+    assert said[1] == fit.format("b") + "older is not a parameter (did you mean 'older_than'?) ([cron.b])"
     assert said[2].startswith(fit.format("c") + "count: input should be a valid integer")
     assert "there is no 'is_cristmas' in it; did you mean 'is_christmas'? ([cron.d])" in said[3]
     assert "'tests.schedule.nowhere:is_christmas': module 'tests.schedule.nowhere' cannot be imported" in said[4]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from jobsd import cron
 from jobsd.errors import ScheduleDefinitionError
 from jobsd.schedule.definition import Schedule
 from jobsd.schedule.options import OPTIONS, schedule_of
@@ -113,6 +114,7 @@ def test_arguments_are_by_name_or_by_position():
     [
         ({"timout": "5m"}, "timout: unknown option; did you mean 'timeout'?"),
         ({"colour": "blue"}, f"colour: unknown option; allowed are {', '.join(OPTIONS)}"),
+        ({"at": None, "cron": "@daily"}, "cron: unknown option; did you mean 'at'?"),
         ({"task": None}, "task: it is missing: the name of the task that is run"),
         (
             {"task": "no such name"},
@@ -123,6 +125,16 @@ def test_arguments_are_by_name_or_by_position():
         ({"at": None, "every": 3600}, f"every: 3600 {DURATION}"),
         ({"at": None, "every": timedelta(milliseconds=1500)}, "whole seconds"),
         ({"at": 5}, 'at: 5 is no expression, such as "0 2 * * *" or "@daily 2:00"'),
+        (
+            {"at": cron("@daily", zone="UTC", retries=3)},
+            "at: <cron '@daily'> is no expression; write its text, '@daily', and beside it zone = 'UTC', retries = 3",
+        ),
+        ({"at": cron("@daily")}, "at: <cron '@daily'> is no expression; write its text, '@daily'"),
+        (
+            {"at": cron(every="90s", name="often")},
+            "at: <cron often '@every 90s'> is no expression; write its text, '@every 90s'",
+        ),
+        ({"at": cron()}, "at: None is no expression, such as"),
         ({"at": NOON.replace(tzinfo=None)}, f"at: 2026-11-30T12:00:00 {INSTANT}"),
         ({"at": "0 25 * * *"}, "at: '0 25 * * *', characters 3 to 4: hour '25' is over 23; 0 to 23 are allowed"),
         ({"at": "0 0 31 2 *"}, "at: '0 0 31 2 *'"),
@@ -179,6 +191,10 @@ def test_an_async_callable_for_holidays_is_refused():
 def test_a_name_that_is_none_is_refused(name):
     assert refused(name).startswith("name: ")
     assert refused(name).endswith("is no name for a schedule; allowed are 1 to 80 of A-Z a-z 0-9 . _ : -")
+
+
+def test_what_is_called_otherwise_elsewhere_is_not_missing_besides():
+    assert refused(at=None, when="@daily") == "when: unknown option; did you mean 'at'?"
 
 
 def test_all_that_is_wrong_is_said_at_once():

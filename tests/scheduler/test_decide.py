@@ -114,10 +114,19 @@ def test_what_was_missed_is_made_up_for_also_when_a_run_was_going_on(missed, wai
     assert {one.reason for one in found.passed} <= {"missed"}
 
 
-def test_a_late_one_that_is_passed_over_makes_up_for_none():
-    found = decided(NINE + 2 * HOUR_MS + 5000, missed="once", live=True)
-    assert found.waits == hours(10)
-    assert found.passed == (Passed(*hours(9, 9), 1, "missed"), Passed(*hours(11, 11), 1, "overlap"))
+def test_what_came_while_nobody_was_there_was_missed_also_if_it_is_late_and_a_run_has_not_ended():
+    once = decided(NINE + 2 * HOUR_MS + 5000, missed="once", live=True)
+    assert (once.waits, once.passed) == (hours(11), (Passed(*hours(9, 10), 2, "missed"),))
+    assert decided(NINE + 2 * HOUR_MS + 5000, missed="all", live=True).waits == hours(9, 10, 11)
+    alone = decided(NINE + 11_000, missed="once", live=True)
+    assert (alone.waits, alone.passed) == (hours(9), ())
+    none = decided(NINE + 11_000, missed="skip", live=True)
+    assert (none.waits, none.passed) == ((), (Passed(*hours(9, 9), 1, "missed"),))
+
+
+def test_what_came_while_somebody_was_there_is_passed_over_for_a_run_that_has_not_ended():
+    found = decided(NINE + 9_999, missed="all", live=True)
+    assert (found.waits, found.passed) == ((), (Passed(*hours(9, 9), 1, "overlap"),))
 
 
 def test_a_queue_has_an_end():
@@ -183,7 +192,7 @@ def test_on_a_holiday_nothing_runs_and_that_is_said():
 def test_what_is_made_up_for_is_the_latest_that_was_no_holiday():
     late = decided(NINE + 2 * HOUR_MS + 30 * MINUTE_MS, is_holiday=lambda due: due == hours(11)[0])
     assert late.fires == hours(10)
-    assert late.passed == (Passed(*hours(11, 11), 1, "holiday"), Passed(*hours(9, 9), 1, "missed"))
+    assert late.passed == (Passed(*hours(9, 9), 1, "missed"), Passed(*hours(11, 11), 1, "holiday"))
     on_time = decided(NINE + 2 * HOUR_MS, is_holiday=lambda due: due == hours(11)[0])
     assert on_time.fires == hours(10)
 
@@ -193,3 +202,12 @@ def test_the_next_due_time_is_none_where_it_is_not_to_run():
     expression = parse("@hourly")
     assert next_due(schedule, expression, state, NINE - 1) == NINE
     assert next_due(schedule, expression, state._replace(paused_at=1), NINE) is None
+
+
+def test_a_holiday_that_was_missed_is_told_as_one():
+    days = hours(9, 11)
+    found = decided(NINE + 3 * HOUR_MS + 30 * MINUTE_MS, missed="all", overlap="allow", is_holiday=days.__contains__)
+    assert found.fires == hours(10, 12)
+    assert found.passed == tuple(Passed(day, day, 1, "holiday") for day in days)
+    all_free = decided(NINE + 2 * HOUR_MS + 30 * MINUTE_MS, missed="all", is_holiday=lambda _: True)
+    assert (all_free.fires, all_free.passed) == ((), (Passed(*hours(9, 11), 3, "holiday"),))

@@ -1,13 +1,14 @@
 """Schedules go on while Postgres, their judge, is away: in Redis, from where this daemon saw them last.
 
 A due time's job has one id and one incarnation whoever makes it, and Redis knows those that came through the outbox. So
-what was fired in Postgres a moment before is not fired again. What was decided meanwhile is carried to Postgres before
-anything more is fired there.
+what was fired in Postgres a moment before is not fired again. A daemon that alone is cut off from Postgres leaves
+schedules to those that are not. What was decided meanwhile is carried to Postgres before anything more is fired there.
 """
 
 from __future__ import annotations
 
 import random
+import secrets
 from typing import TYPE_CHECKING
 
 from jobsd.events import Event
@@ -33,6 +34,13 @@ _KEPT_MS = 86_400_000
 class Bridge:
     def __init__(self, spares: SpareSchedules) -> None:
         self.spares = spares
+        self._token = secrets.token_hex(6)
+
+    async def judged(self, fingerprint: str, *, reaches: bool) -> set[str]:
+        """Note whether this daemon reaches Postgres; return the fingerprints of what others declare who do."""
+        ours = f"{fingerprint} {self._token}"
+        told = await self.spares.judges(ours, reaches=reaches)
+        return {daemon.partition(" ")[0] for daemon in told if daemon != ours}
 
     async def stand(self, plans: Mapping[str, Plan]) -> dict[str, Spare]:
         """Return how far each has come, here or where it was planned."""

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from jobsd.schedule.definition import Schedule
     from jobsd.schedule.state import Entry, State
 
+_MOST_STALE = 1000
+"""So many places of the heap may be out of date, or half of them."""
+
 
 class Plan(NamedTuple):
     """A schedule that this daemon fires. ``schedule`` is its own, with what no store can keep (``is_holiday``)."""
@@ -72,6 +75,9 @@ class Plans:
         elif self._at.get(name) != due:
             self._at[name] = due
             heapq.heappush(self._heap, (due, name))
+            if len(self._heap) > _MOST_STALE + 2 * len(self._at):
+                self._heap = [(at, one) for one, at in self._at.items()]
+                heapq.heapify(self._heap)
 
     def drop(self, name: str) -> None:
         self._plans.pop(name, None)

@@ -36,7 +36,7 @@ class Roster:
         self._plans = plans
         self._ours = {schedule.name: schedule for schedule in schedules}
         self._written = {name: _as_written(schedule) for name, schedule in self._ours.items()}
-        self._fingerprint = fingerprint_of(schedules)
+        self.fingerprint = fingerprint_of(schedules)
         self._declared = self._told = False
         self._started_at = 0.0
         self._seen = ""
@@ -54,9 +54,9 @@ class Roster:
     async def beat(self) -> int:
         """Say that we are alive, look at all entries if there is news, and return the server's time, epoch ms."""
         if not self._declared:
-            await self._store.declare(list(self._ours.values()), self._fingerprint, at_start=True)
+            await self._store.declare(list(self._ours.values()), self.fingerprint, at_start=True)
             self._declared, self._started_at = True, monotonic()
-        beat = await self._store.beat(self._fingerprint, self._age_ms())
+        beat = await self._store.beat(self.fingerprint, self._age_ms())
         if self._settled_at is None:
             self._settled_at = monotonic() + _SETTLED_S
         if beat.others != self._others or monotonic() >= self._all_at:
@@ -111,7 +111,7 @@ class Roster:
             self._ours[name] for name, entry in looked.entries.items() if name in self._ours and self._is_left(entry)
         ]
         if missing or left:
-            await self._store.declare([*missing, *left], self._fingerprint, at_start=False, age_ms=self._age_ms())
+            await self._store.declare([*missing, *left], self.fingerprint, at_start=False, age_ms=self._age_ms())
             await self._restore(await self._store.look([schedule.name for schedule in missing]))
             looked = await self._store.look()
         for number, entry in enumerate(looked.entries.values(), 1):

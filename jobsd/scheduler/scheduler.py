@@ -38,7 +38,7 @@ _ASIDE_S = 0.05, 0.2
 """How long a daemon that came second leaves the next due times to whoever came first."""
 _WAIT_S = 0.1
 _LEFT_MS = 1000
-"""When that is looked at again of which something is left to be carried."""
+"""When that is looked at again of which something is left to be carried, or which others fire."""
 _LATER_MS = 5000
 _AT_ONCE_S = 0.01
 """How long it decides before others have their turn in the event loop."""
@@ -114,6 +114,8 @@ class Scheduler(Service):
     async def _beat(self) -> None:
         carried, left = await self._carry()
         self._set_clock(await self._roster.beat())
+        if self._bridge is not None:
+            await self._bridge.judged(self._roster.fingerprint, reaches=True)
         self._heard_at = monotonic()
         self._beat_at = self._heard_at + (0 if carried and left else BEAT_S)
         self._bridged = False
@@ -195,8 +197,18 @@ class Scheduler(Service):
 
     async def _fire_meanwhile(self, bridge: Bridge) -> None:
         """Fire what is overdue in Redis, all of it: Postgres does not do it."""
+        others = await bridge.judged(self._roster.fingerprint, reaches=False)
         while not self.stopping and (names := self.plans.due(self._now() - _PATIENCE_MS, _MOST)):
-            await self._fire_some_meanwhile(bridge, names)
+            ours = [name for name in names if not self._is_fired_by(others, name)]
+            for name in set(names).difference(ours):
+                self.plans.again(name, self._now() + _LEFT_MS)
+            if ours:
+                await self._fire_some_meanwhile(bridge, ours)
+
+    def _is_fired_by(self, others: set[str], name: str) -> bool:
+        """Say whether a daemon fires it that is not cut off from Postgres, and knows what was decided there."""
+        runtime = self.plans[name].schedule.source == "runtime"
+        return bool(others) if runtime else self._roster.fingerprint in others
 
     async def _fire_some_meanwhile(self, bridge: Bridge, names: Sequence[str]) -> None:
         now = self._now()  # that of Postgres: the clock of Redis may be another

@@ -46,6 +46,7 @@ _OF_SHARD = {
     "schedules": "hash",
     "declared": "zset",
     "declaring": "zset",
+    "judges": "zset",
     "spare": "hash",
     "records": "stream",
 }

@@ -50,6 +50,7 @@ prefixes below, so this page is also the map of what they write.
     <shard>:schedules          hash    schedule -> lines: version, who declares it, source, when, definition, state
     <shard>:declared           zset    fingerprint of what a daemon declares -> ms at which one was last heard of
     <shard>:declaring          zset    the same -> ms at which the latest daemon of it has started
+    <shard>:judges             zset    daemons that reach Postgres, which keeps schedules -> ms at which they said so
     <shard>:spare              hash    the same while Postgres is away, which keeps them: version and state alone
     <shard>:spared:<name>      list    what came of its due times meanwhile, JSON, the latest first
     <shard>:schedule:<name>    list    what came of its last 50 due times, JSON, the latest first

@@ -52,6 +52,11 @@ class SpareSchedules:
         """Write each change whose spare is in its version (0: there is none), with its jobs; return those names."""
         return await fire(self._scripts, self._shard, self._entries, changes, outbox=True)
 
+    async def judges(self, daemon: str, *, reaches: bool) -> set[str]:
+        """Note whether ``daemon``, "<fingerprint> <token>", reaches Postgres, and return all that do."""
+        told = await self._scripts.call("judge", [self._shard_key], [daemon, int(reaches)])
+        return {one.decode() for one in told}
+
     async def names(self) -> set[str]:
         """Return of which there is a spare, whoever can read it."""
         return {name.decode() for name in await self._redis.hkeys(self._entries)}

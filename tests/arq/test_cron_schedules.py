@@ -57,12 +57,17 @@ async def test_a_cron_job_is_due_when_arq_says(times, zone):
 async def test_it_keeps_arqs_rules_its_name_and_its_queue():
     [schedule] = take_schedules(a_worker(cron(sweep, hour=9), queue_name="arq:night"))
     assert (schedule.name, schedule.task, schedule.queue, schedule.source) == (
-        "cron:sweep",
+        "cron:sweep:arq:night",
         "cron:sweep",
         "arq:night",
         "arq",
     )
     assert (schedule.missed, schedule.overlap, schedule.both_days) == ("skip", "allow", True)
+
+
+async def test_one_function_in_the_workers_of_two_queues_is_two_schedules():
+    names = [take_schedules(a_worker(cron(sweep, hour=9), **of))[0].name for of in ({}, {"queue_name": "b:queue"})]
+    assert names == ["cron:sweep", "cron:sweep:b:queue"]
 
 
 async def test_several_entries_of_one_function_have_names_of_their_own_wherever_they_stand():

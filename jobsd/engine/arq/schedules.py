@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from jobsd.schedule.definition import Schedule
 
 _ARQS_MICROSECOND = 123_456
+_ARQS_QUEUE = "arq:queue"
 
 
 def take_schedules(worker: Worker) -> list[Schedule]:
@@ -70,7 +71,9 @@ def _schedule(entry: CronJob, queue: str, zone: str, *, named_by_its_times: bool
         return None
     try:
         at = _expression(entry)
-        mark = f":{hashlib.sha256(at.encode()).hexdigest()[:8]}" if named_by_its_times else ""
+        # To arq they are two jobs: one function in the workers of two queues, or at times of two kinds.
+        mark = "" if queue == _ARQS_QUEUE else f":{queue}"
+        mark += f":{hashlib.sha256(at.encode()).hexdigest()[:8]}" if named_by_its_times else ""
         written = {
             "task": entry.name,
             "at": at,

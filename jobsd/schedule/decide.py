@@ -25,6 +25,8 @@ ABSENT_MS = 10_000
 LOOK_AGAIN_MS = 500
 """After what time it is asked again whether a run has ended that others wait for."""
 MOST_WAITING = 1000
+_MOST_ASKED = 1500
+"""Missed due times of which it is asked whether they are on a holiday: a day of them, one a minute."""
 MOST_COUNTED = 100
 """Passed-over due times beyond these are not counted one by one."""
 MISSED, PAUSED, OVERLAP, HOLIDAY, FULL = "missed", "paused", "overlap", "holiday", "queue full"
@@ -78,9 +80,6 @@ def decide(
     missed = _missed(
         schedule, expression, after, min(until, late_from), passed, now=now, late=bool(late), is_holiday=asked
     )
-    if schedule.max_runs is not None:
-        left = max(0, schedule.max_runs - state.runs - len(state.waiting))
-        missed, late = missed[:left], late[: max(0, left - len(missed))]
     fires, waiting = _in_turn(schedule, state, missed, late, passed, live=live)
     state = state._replace(
         cursor=max(state.cursor, until if resumed_at is None else paused_from or until),
@@ -132,17 +131,31 @@ def _missed(
     if until <= after:
         return []
     limit = {"skip": 0, "once": 0 if late else 1, "all": schedule.missed_limit}[schedule.missed]
-    found: Sequence[int] = ()
-    if limit:
-        most = limit if is_holiday is _never else max(limit, MOST_COUNTED)
-        found = expression.between(max(after, now - schedule.missed_window_ms), until, most, latest=True)
-    passed += _passed(expression, after, found[0] - 1 if found else until, MISSED)
-    free = {due for due in found if is_holiday(due)}
-    chosen = [due for due in found if due not in free][-limit:]
-    for reason, group in groupby(found, lambda due: "" if due in chosen else HOLIDAY if due in free else MISSED):
+    chosen, free = _latest_working(expression, max(after, now - schedule.missed_window_ms), until, limit, is_holiday)
+    asked = sorted(chosen | free)
+    passed += _passed(expression, after, asked[0] - 1 if asked else until, MISSED)
+    for is_free, group in groupby(asked, free.__contains__):
         dues = list(group)
-        passed += [Passed(dues[0], dues[-1], len(dues), reason)] if reason else []
-    return chosen
+        passed += [Passed(dues[0], dues[-1], len(dues), HOLIDAY)] if is_free else []
+    return sorted(chosen)
+
+
+def _latest_working(
+    expression: Expression, after: int, until: int, limit: int, is_holiday: Callable[[int], bool]
+) -> tuple[set[int], set[int]]:
+    """Return the latest due times in (after, until] that are on no holiday, and the holidays from there on."""
+    chosen, free = set[int](), set[int]()
+    most = limit if is_holiday is _never else max(limit, MOST_COUNTED)
+    while len(chosen) < limit and len(free) < _MOST_ASKED:
+        lot = expression.between(after, until, most, latest=True)
+        for due in reversed(lot):
+            (free if is_holiday(due) else chosen).add(due)
+            if len(chosen) == limit:
+                break
+        if len(lot) < most:
+            break
+        until = lot[0] - 1
+    return chosen, free
 
 
 def _working(due: Sequence[int], is_holiday: Callable[[int], bool], passed: list[Passed]) -> list[int]:
@@ -179,13 +192,15 @@ def _in_turn(
 
     What is due together was kept waiting by us, not by a run: it is run one by one. So is what was missed.
     """
-    if schedule.overlap == "allow":
-        return (*state.waiting, *missed, *late), ()
     due = [*missed, *late]
     if schedule.overlap == "skip" and (live or state.waiting):
         due = list(missed)
         if late:
             passed.append(Passed(late[0], late[-1], len(late), OVERLAP))
+    if schedule.max_runs is not None:
+        due = due[: max(0, schedule.max_runs - state.runs - len(state.waiting))]
+    if schedule.overlap == "allow":
+        return (*state.waiting, *due), ()
     room = MOST_WAITING - len(state.waiting)
     waiting = [*state.waiting, *due[:room]]
     passed += [Passed(one, one, 1, FULL) for one in due[room:]]

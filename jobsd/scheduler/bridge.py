@@ -93,9 +93,16 @@ def _carried(entry: Entry, meanwhile: State, lines: Sequence[bytes]) -> Change |
         carried = _undecided(past, entry)
     except (ValueError, TypeError):
         return None
+    before = _without_fired(entry.state, past)
     # Where there are more lines, what those tell is not decided yet.
-    state = _come_to(entry.state, past) if len(lines) > most else _joined(entry.state, meanwhile)
-    return Change(entry.schedule.name, entry.version, state, carried=carried)
+    state = _come_to(before, past) if len(lines) > most else _joined(before, _without_fired(meanwhile, past))
+    waits = [due for due in state.waiting if due not in before.waiting]
+    return Change(entry.schedule.name, entry.version, state, carried=carried, waits=waits)
+
+
+def _without_fired(state: State, lines: Sequence[Past]) -> State:
+    fired = {line.due for line in lines if line.state == "fired"}
+    return state._replace(waiting=tuple(due for due in state.waiting if due not in fired))
 
 
 def _undecided(lines: Sequence[Past], entry: Entry) -> list[Past]:
@@ -121,13 +128,16 @@ def _further(spare: Spare | None, planned: State) -> Spare:
 
 
 def _joined(kept: State, meanwhile: State) -> State:
-    """Return how far it has come. A pause that was said in between counts."""
-    if meanwhile.cursor <= kept.cursor:
-        return kept
-    return meanwhile._replace(
-        anchor=kept.anchor,
-        paused_at=kept.paused_at,
-        paused_by=kept.paused_by,
-        resumed_at=kept.resumed_at,
-        paused_from=kept.paused_from,
+    """Return how far it has come: in Redis, and in Postgres, where it may have been paused or changed in between.
+
+    A due time that waits in one of them and was fired in the other is fired by nobody again: its key judges.
+    """
+    last = meanwhile if (meanwhile.last_due or 0) > (kept.last_due or 0) else kept
+    return kept._replace(
+        cursor=max(kept.cursor, meanwhile.cursor),
+        runs=max(kept.runs, meanwhile.runs),
+        waiting=tuple(sorted({*kept.waiting, *meanwhile.waiting})),
+        last_job=last.last_job,
+        last_queue=last.last_queue,
+        last_due=last.last_due,
     )

@@ -47,6 +47,21 @@ async def test_what_postgres_has_come_further_with_does_not_go_back(ground, spar
     assert not await spares.names()
 
 
+async def test_what_redis_had_come_to_stays_also_if_the_schedule_was_defined_otherwise_before_it_is_carried(
+    ground, spares
+):
+    entry = await ground.entry()
+    had = {"runs": 2, "waiting": (5, 7), "last_job": "a o1", "last_due": 4}
+    assert await spares.apply([Change("nightly", 0, entry.state._replace(cursor=entry.state.cursor + 1, **had))])
+    now = entry.state.cursor + 60_000  # to which a change of its time sets the cursor
+    kept = entry.state._replace(cursor=now, anchor=now, waiting=(3,))
+    assert await ground.store.apply([Change("nightly", entry.version, kept)])
+    assert (await Bridge(spares).carry(ground.store))[0] == 1
+    state = (await ground.entry()).state
+    assert state == kept._replace(**had | {"waiting": (3, 5, 7)})
+    assert [line.state for line in await ground.store.history("nightly", 10)] == ["waiting"] * 2
+
+
 async def test_it_goes_on_in_redis_from_wherever_it_has_come_furthest(ground, spares):
     entry, plans = await ground.entry(), Plans()
     plans.plan(entry, entry.schedule)
@@ -131,13 +146,15 @@ async def test_nothing_is_lost_however_many_lines_there_are_beside_a_lot(ground,
     monkeypatch.setattr("jobsd.store.spare_schedules.MOST_LINES", 2)
     entry = await ground.entry()
     for number in range(many):
-        decided = meanwhile(entry, number, 1000 * (number + 1), runs=number + 1, waiting=(number,), last_job="a o1")
+        decided = meanwhile(
+            entry, number, 1000 * (number + 1), runs=number + 1, waiting=(number,), last_job="a o1", last_due=1
+        )
         assert await spares.apply([decided])
     while (await Bridge(spares).carry(ground.store))[0]:
         pass
     assert await left(ground, spares) == ({}, [])
     assert (await ground.entry()).state == decided.state
-    assert len(await ground.store.history("nightly", 10)) == many
+    assert len(await ground.passed()) == many
 
 
 async def test_an_expression_that_only_a_later_version_can_read_keeps_no_other_waiting(ground, spares):

@@ -211,3 +211,28 @@ def test_a_holiday_that_was_missed_is_told_as_one():
     assert found.passed == tuple(Passed(day, day, 1, "holiday") for day in days)
     all_free = decided(NINE + 2 * HOUR_MS + 30 * MINUTE_MS, missed="all", is_holiday=lambda _: True)
     assert (all_free.fires, all_free.passed) == ((), (Passed(*hours(9, 11), 3, "holiday"),))
+
+
+@pytest.mark.parametrize(("missed", "many"), [("once", 1), ("all", 100)])
+def test_before_a_holiday_of_many_due_times_there_is_a_working_day(missed, many):
+    found = decided(
+        NINE + 6 * HOUR_MS,
+        at="* * * * *",
+        missed=missed,
+        overlap="allow",
+        is_holiday=lambda due: due >= hours(11)[0],
+    )
+    assert len(found.fires) == many
+    assert found.fires[-1] == hours(11)[0] - MINUTE_MS
+
+
+def test_no_more_is_asked_of_holidays_than_has_to_be_known():
+    asked = []
+    decided(NINE + 5 * HOUR_MS - MINUTE_MS * 20, missed="once", is_holiday=lambda due: bool(asked.append(due)))
+    assert asked == [*hours(13)]
+
+
+def test_what_is_passed_over_for_a_run_takes_no_run_from_those_that_may_be():
+    state = State(NINE, NINE, runs=1)
+    found = decided(NINE + 9_000, state, at="@every 1s", live=True, overlap="skip", max_runs=3)
+    assert (found.waits, found.passed) == ((), (Passed(NINE + 1000, NINE + 9000, 9, "overlap"),))

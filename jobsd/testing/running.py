@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+from jobsd.clock import ms_from_datetime
 from jobsd.definition import Task, registry
 from jobsd.duration import duration_ms
 from jobsd.errors import InvalidArgumentsError, NotConfiguredError
@@ -35,6 +37,7 @@ class _Given(NamedTuple):
     job_id: str | None = None
     shared: Mapping[str, Any] | None = None
     dependencies: Mapping[Dependency[Any], Any] | None = None
+    due_at: datetime | None = None
 
 
 class Run:
@@ -51,12 +54,13 @@ class Run:
         job_id: str | None = None,
         shared: Mapping[str, Any] | None = None,
         dependencies: Mapping[Dependency[Any], Any] | None = None,
+        due_at: datetime | None = None,
     ) -> Run:
         """Return a ``run`` for these circumstances.
 
         ``attempt`` is the number of the run, ``timeout`` goes before the task's own, ``shared`` is what a worker's
-        contexts begin with (``ctx["db"]``), and ``dependencies`` are values that stand in for dependencies. Raises
-        ValueError for what cannot be.
+        contexts begin with (``ctx["db"]``), and ``dependencies`` are values that stand in for dependencies. ``due_at``
+        makes it the run of a schedule's due time: ``ctx.due_at``. Raises ValueError for what cannot be.
         """
         if not isinstance(attempt, int) or attempt < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
             msg = f"attempt is {attempt!r}; the first is 1"
@@ -68,8 +72,11 @@ class Run:
             if not isinstance(one, Dependency):  # pyright: ignore[reportUnnecessaryIsInstance]
                 msg = f"dependencies has {one!r}, which @dependency did not make"
                 raise ValueError(msg)  # noqa: TRY004 - as for the others
+        if due_at is not None and (not isinstance(due_at, datetime) or due_at.tzinfo is None):  # pyright: ignore[reportUnnecessaryIsInstance]
+            msg = f"due_at is {due_at!r}; allowed is a datetime with a zone"
+            raise ValueError(msg)
         timeout_ms = None if timeout is None else duration_ms(timeout)
-        return Run(_Given(attempt, timeout_ms, job_id, shared, dependencies))
+        return Run(_Given(attempt, timeout_ms, job_id, shared, dependencies, due_at))
 
     async def __call__(self, task: Enqueueable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run ``task`` here and now, as a worker would run it, and return what it returned.
@@ -118,6 +125,8 @@ class Run:
         from jobsd.store.codec import decode_payload  # noqa: PLC0415 - as above
 
         payload = decode_payload(job.payload)
+        if self._given.due_at is not None:
+            payload.options.update(_options_of(self._given.due_at))
         try:
             args, kwargs = task.arguments.validate(payload.args, payload.kwargs)
         except ValueError as error:
@@ -172,6 +181,14 @@ class Run:
 
 
 run = Run(_Given())
+
+
+def _options_of(due_at: datetime) -> dict[str, Any]:
+    """Return what a schedule's job has of its due time."""
+    from jobsd.schedule.names import DUE, ZONE  # noqa: PLC0415 - most tests have no schedule
+
+    zone = getattr(due_at.tzinfo, "key", "UTC")
+    return {DUE: ms_from_datetime(due_at), ZONE: zone}
 
 
 class _Desk:

@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -212,6 +213,24 @@ async def test_a_task_that_ends_well_after_its_timeout_has_timed_out_all_the_sam
         await run(swallow)
 
 
+@task("in-place:due")
+async def due(ctx: Context) -> str:
+    return "none" if ctx.due_at is None else ctx.due_at.isoformat()
+
+
+@pytest.mark.parametrize(
+    ("due_at", "told"),
+    [
+        (None, "none"),
+        (datetime(2026, 11, 30, 23, tzinfo=ZoneInfo("Asia/Jakarta")), "2026-11-30T23:00:00+07:00"),
+        (datetime(2026, 11, 30, 16, tzinfo=UTC), "2026-11-30T16:00:00+00:00"),
+    ],
+    ids=str,
+)
+async def test_a_run_can_be_that_of_a_due_time(due_at: datetime | None, told: str) -> None:
+    assert await run.given(due_at=due_at)(due) == told
+
+
 async def test_shared_things_are_those_that_were_given() -> None:
     @task("in-place:db")
     async def db(ctx: Context) -> list[Any]:
@@ -313,6 +332,7 @@ async def test_a_task_that_is_not_defined_here_is_said() -> None:
         ({"job_id": "no good!"}, "job_id is 'no good!'; allowed is 1 to 128 of"),
         ({"dependencies": {"prices": 1}}, "dependencies has 'prices', which @dependency did not make"),
         ({"timeout": "soon"}, "soon"),
+        ({"due_at": datetime(2026, 11, 30)}, "due_at is datetime.*; allowed is a datetime with a zone"),  # noqa: DTZ001
     ],
 )
 def test_circumstances_that_cannot_be_are_refused(given: dict[str, Any], told: str) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 100
 """Schedules that are carried together."""
+_UNREAD = "a later version has decided about it while Postgres was away, and is to carry that over before it fires"
 _KEPT_MS = 86_400_000
 """How long that is kept which Postgres has not: it may be of another database, of which this Redis is, too."""
 
@@ -35,6 +36,7 @@ class Bridge:
     def __init__(self, spares: SpareSchedules) -> None:
         self.spares = spares
         self._token = secrets.token_hex(6)
+        self._refused: set[str] = set()
 
     async def judged(self, fingerprint: str, *, reaches: bool) -> set[str]:
         """Note whether this daemon reaches Postgres; return the fingerprints of what others declare who do."""
@@ -61,12 +63,15 @@ class Bridge:
         lines = await self.spares.lines([name for name in spares if name not in looked.unread])
         changes: list[Change] = []
         gone: list[str] = []
+        unread = {name for name in chosen if name not in spares}
         for name in lines:
             entry = looked.entries.get(name)
             if entry is None and spares[name].state.cursor < looked.now - _KEPT_MS:
                 gone.append(name)
             elif entry is not None and (change := _carried(entry, spares[name].state, lines[name])) is not None:
                 changes.append(change)
+            elif entry is not None:
+                unread.add(name)
         applied = await store.apply(changes)
         most = spare_schedules.MOST_LINES
         done = {name: (spares[name], lines[name][:most]) for name in (*applied, *gone)}
@@ -75,7 +80,14 @@ class Bridge:
         if applied:
             due_times = sum(len(done[name][1]) for name in applied)
             log.info(Event.SCHEDULES_CARRIED, schedules=len(applied), due_times=due_times)
-        return len(done), await self.spares.names()
+        left = await self.spares.names()
+        self._refuse(unread & left)
+        return len(done), left
+
+    def _refuse(self, names: set[str]) -> None:
+        for name in names - self._refused:
+            log.error(Event.SCHEDULE_REFUSED, schedule=name, cause=_UNREAD)
+        self._refused |= names
 
 
 def _some(names: set[str], first: Sequence[str]) -> list[str]:
@@ -94,8 +106,12 @@ def _carried(entry: Entry, meanwhile: State, lines: Sequence[bytes]) -> Change |
     except (ValueError, TypeError):
         return None
     before = _without_fired(entry.state, past)
-    # Where there are more lines, what those tell is not decided yet.
-    state = _come_to(before, past) if len(lines) > most else _joined(before, _without_fired(meanwhile, past))
+    if entry.version > meanwhile.cursor:  # versions begin with epoch ms: it came after another of its name was removed
+        state = before
+    elif len(lines) > most:  # what the other lines tell is not decided yet
+        state = _come_to(before, past)
+    else:
+        state = _joined(before, _without_fired(meanwhile, past))
     waits = [due for due in state.waiting if due not in before.waiting]
     return Change(entry.schedule.name, entry.version, state, carried=carried, waits=waits)
 

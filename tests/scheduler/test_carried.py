@@ -62,6 +62,18 @@ async def test_what_redis_had_come_to_stays_also_if_the_schedule_was_defined_oth
     assert [line.state for line in await ground.store.history("nightly", 10)] == ["waiting"] * 2
 
 
+async def test_a_schedule_begins_anew_that_came_after_another_of_its_name_was_removed(ground, spares):
+    entry = await ground.entry()
+    decided = entry.state._replace(runs=2, waiting=(5,), last_job="a o1", last_due=4)
+    assert await spares.apply([Change("nightly", 0, decided)])
+    await ground.pool.execute("DELETE FROM jobsd.schedules WHERE name = 'nightly'")
+    await ground.store.declare([a_schedule("@yearly")], "g", at_start=True)
+    anew = (await ground.entry()).state
+    assert (await Bridge(spares).carry(ground.store))[0] == 1
+    assert (await ground.entry()).state == anew
+    assert await left(ground, spares) == ({}, [])
+
+
 async def test_it_goes_on_in_redis_from_wherever_it_has_come_furthest(ground, spares):
     entry, plans = await ground.entry(), Plans()
     plans.plan(entry, entry.schedule)
@@ -127,7 +139,7 @@ async def test_what_only_a_later_version_can_read_stays_until_that_carries_it(gr
 
 
 @pytest.mark.parametrize("newer", ["spare", "line"])
-async def test_what_a_later_version_has_decided_keeps_no_other_waiting(ground, spares, newer):
+async def test_what_a_later_version_has_decided_keeps_no_other_waiting(ground, spares, caplog, newer):
     for name in NAMES:
         assert await spares.apply([meanwhile(await ground.entry(name), 0, 1000)])
     if newer == "spare":
@@ -135,8 +147,10 @@ async def test_what_a_later_version_has_decided_keeps_no_other_waiting(ground, s
         await ground.redis.hset("jobsd:{main}::spare", "other", text.replace(b'"anchor":', b'"anchor":"since":'))
     else:
         await ground.redis.lpush("jobsd:{main}::spared:other", '{"name": "other", "until": 5}')
-    assert await Bridge(spares).carry(ground.store) == (1, {"other"})
-    assert await Bridge(spares).carry(ground.store) == (0, {"other"})  # which nobody here fires till it is carried
+    bridge = Bridge(spares)
+    assert await bridge.carry(ground.store) == (1, {"other"})
+    assert await bridge.carry(ground.store) == (0, {"other"})  # which nobody here fires till it is carried
+    assert [record.schedule for record in caplog.records if record.message == "schedule.refused"] == ["other"]
     assert await ground.redis.hkeys("jobsd:{main}::spare") == [b"other"]
     assert [line.due_times for line in await ground.store.history("nightly", 10)] == [1]
 

@@ -330,12 +330,12 @@ class ScheduleError(JobsdError):
 
 
 class ScheduleNotFoundError(ScheduleError):
-    def __init__(self, *, schedule: str, known: Sequence[str]) -> None:
+    def __init__(self, *, schedule: str, known: Sequence[str], hint: str = "") -> None:
         shown = schedule[:_LONGEST_NAME]
         near = difflib.get_close_matches(shown, known, 3)
         some = f"{', '.join(known[:_SHOWN])}{', …' if len(known) > _SHOWN else ''}"
-        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"known are {some or 'none'}"
-        super().__init__(f"there is no schedule {shown!r}; {hint}")
+        meant = f"did you mean {' or '.join(map(repr, near))}?" if near else f"known are {some or 'none'}"
+        super().__init__(f"there is no schedule {shown!r}; {meant}{f'; {hint}' if hint else ''}")
         self.schedule = schedule
 
 

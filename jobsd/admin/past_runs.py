@@ -23,11 +23,13 @@ def past_due(line: Past, zone: str) -> PastDue:
         schedule=line.name,
         zone=zone,
         due_at=utc_from_ms(line.due),
+        last_due_at=utc_from_ms(line.due if line.last is None else line.last),
         state=line.state,
         reason=REASONS.get(line.reason, line.reason),
         due_times=line.due_times,
         manual=line.manual,
         job_id=line.job_id,
+        live=line.live,
         decided_at=utc_from_ms(line.decided_at),
         started_at=instant_of(line.started_at),
         finished_at=instant_of(line.finished_at),
@@ -39,8 +41,11 @@ def past_due(line: Past, zone: str) -> PastDue:
 
 
 async def with_results(lines: Sequence[Past], queues: Mapping[str, str], client: Client) -> list[Past]:
-    """Return the lines with what Redis still knows of their jobs. ``queues`` is schedule -> queue."""
-    return [await _with_result(line, queues.get(line.name), client) if line.job_id else line for line in lines]
+    """Return the lines with what Redis still knows of their jobs that have ended. ``queues`` is schedule -> queue."""
+    return [
+        await _with_result(line, queues.get(line.name), client) if line.job_id and not line.live else line
+        for line in lines
+    ]
 
 
 async def _with_result(line: Past, queue: str | None, client: Client) -> Past:

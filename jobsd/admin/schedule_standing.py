@@ -20,6 +20,9 @@ Standing: TypeAlias = Literal["active", "paused", "disabled", "ended", "undeclar
 
 DECLARED_IN: dict[Source, str] = {"config": "the settings", "code": "code", "arq": "an arq worker's cron_jobs"}
 
+NO_DAEMON = "no daemon is alive"
+"""Why nothing runs; what of it is declared still, nobody can say then."""
+
 _OVERDUE_MS = 5000
 """What is later than this was taken up by nobody."""
 _AHEAD_MS = 60_000
@@ -43,6 +46,8 @@ def standing_of(
     due = next_due(schedule, expression, state, state.cursor)
     if due is None and not state.waiting:
         return "ended", _end_of(schedule, state, now)
+    if served is not None and not served:
+        return "active" if entry.declared else "undeclared", NO_DAEMON
     if not entry.declared:
         return "undeclared", f"no daemon is alive that declares it so in {DECLARED_IN[schedule.source]}"
     held = _held(state, served, parked) if live else ""

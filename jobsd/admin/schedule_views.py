@@ -108,19 +108,22 @@ class PastDue:
     """A due time and what came of it. Instants are UTC.
 
     ``state`` is ``fired``, ``passed`` or ``waiting``; of what was passed over, one stands for ``due_times`` in a row
-    from ``due_at`` on, and ``reason`` says why. ``lateness`` is from the due time to the start of the run (None: it
-    was tried more than once, or has not begun as far as is known); started, finished, outcome and message are those of
-    the latest attempt that is known. ``zone`` is the schedule's; UTC of one that was removed.
+    from ``due_at`` to ``last_due_at``, and ``reason`` says why. ``lateness`` is from the due time to the start of the
+    run (None: it was tried more than once, or has not begun as far as is known); started, finished, outcome and message
+    are those of the latest attempt that is known to have ended. Where the job is ``live`` it has not ended: that
+    attempt was not its last. ``zone`` is the schedule's; UTC of one that was removed.
     """
 
     schedule: str
     zone: str
     due_at: datetime
+    last_due_at: datetime
     state: str
     reason: str
     due_times: int
     manual: bool
     job_id: str
+    live: bool
     decided_at: datetime
     started_at: datetime | None
     finished_at: datetime | None

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import TYPE_CHECKING, Any, Protocol
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 from jobsd.addresses import masked
+from jobsd.admin.last_jobs import LastJobs
 from jobsd.admin.past_runs import past_due, with_results
 from jobsd.admin.run_time_schedules import CHANGES_ALLOWED, as_written, defined, due_of, is_same, once_at
 from jobsd.admin.schedule_standing import DECLARED_IN
-from jobsd.admin.schedule_views import DueTimes, upcoming_of, view_of
+from jobsd.admin.schedule_views import DueTimes, upcoming_of
 from jobsd.admin.triggering import accepted, fired_by_hand, outcome_of, seconds_of, stranded
 from jobsd.clock import ms_from_datetime, now_ms, utc_from_ms
 from jobsd.errors import (
@@ -35,10 +37,11 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
     from datetime import datetime, timedelta
 
+    from jobsd.admin.last_jobs import Outcomes
     from jobsd.admin.schedule_views import PastDue, ScheduleView, Triggered
     from jobsd.client import Client
     from jobsd.definition import Task
-    from jobsd.schedule.state import Ended, Entry, Looked, State, Store
+    from jobsd.schedule.state import Entry, Looked, Store
     from jobsd.store.schedules import RedisSchedules
 
 _TRIES = 8
@@ -47,14 +50,6 @@ _MOST_TIMES = 1000
 _LONGEST_BY = 100
 _MOST_LINES = 1000
 _RESTARTS = 3
-_AT_ONCE = 100
-"""Schedules that are looked into before others have their turn in the event loop."""
-
-
-class Outcomes(Protocol):
-    """Tells job -> how it ended, of those that are known; jobs are ("<id> <incarnation>", queue)."""
-
-    async def __call__(self, jobs: Sequence[tuple[str, str]], /) -> dict[str, Ended]: ...
 
 
 class Schedules:
@@ -78,20 +73,20 @@ class Schedules:
         self._store = store
         self._client = client
         self._redis = redis
-        self._outcomes = outcomes
         self._outbox = outbox
         self._redis_url = redis_url
         self._zone = zone
+        self._jobs = LastJobs(client, redis, outcomes, outbox=outbox, ask=self._ask)
 
     async def list(self) -> Sequence[ScheduleView]:
         """Return how all schedules stand, by name."""
         looked = await self._look(None)
-        return await self._views(looked, sorted(looked.entries))
+        return await self._jobs.views(looked, sorted(looked.entries))
 
     async def get(self, name: str) -> ScheduleView:
         """Return how it stands. Raises ScheduleNotFoundError."""
         looked, _ = await self._entry(name)
-        return (await self._views(looked, [name]))[0]
+        return (await self._jobs.views(looked, [name]))[0]
 
     async def next(self, name: str, count: int = 5) -> Sequence[datetime]:
         """Return its next due times, UTC, as if it were neither paused nor disabled; less, where there are less.
@@ -122,19 +117,20 @@ class Schedules:
         if not self._outbox:
             queues = {name: entry.schedule.queue for name, entry in entries.items()}
             lines = await self._ask(with_results(lines, queues, self._client))
+        lines = await self._jobs.seen_through(lines)
         zones = {name: entry.schedule.zone for name, entry in entries.items()}
         return [past_due(line, zones.get(line.name, "UTC")) for line in lines]
 
     async def expect(self, names: Sequence[str], *, removable: bool = False) -> None:
         """See that there are schedules of all these names, before anything is done with one of them.
 
-        ``removable``: they can be removed. Raises ScheduleNotFoundError or ScheduleOwnedError, of the first that is not
-        so.
+        ``removable``: they can be removed. Raises ScheduleNotFoundError, and what ``remove`` raises, of the first that
+        is not so.
         """
         for name in names:
             _, entry = await self._entry(name)
-            if removable and entry.declared:
-                _own(entry)
+            if removable:
+                await self._see_removable(entry)
 
     async def pause(self, name: str, *, by: str = "") -> bool:
         """Let it fire no more until it is resumed, whatever is declared; False if it was paused already.
@@ -175,7 +171,7 @@ class Schedules:
         wait_s = seconds_of(wait)
 
         async def triggered(entry: Entry, now: int) -> Change:
-            if entry.schedule.overlap != "allow" and await self._is_live(entry):
+            if entry.schedule.overlap != "allow" and await self._jobs.live([entry]):
                 raise ScheduleBusyError(schedule=name, job_id=entry.state.last_job.partition(" ")[0])
             return fired_by_hand(entry, now, outbox=self._outbox)
 
@@ -186,7 +182,7 @@ class Schedules:
         if not wait_s:
             return accepted(name, job, "")
         told = await outcome_of(name, job, self._client, self._store, wait_s=wait_s, outbox=self._outbox)
-        return stranded(told, await self._served()) if told.state == "accepted" else told
+        return stranded(told, await self._jobs.served()) if told.state == "accepted" else told
 
     async def add(self, name: str | None = None, *, replace: bool = False, **options: Any) -> str:
         """Keep a new schedule from now on, and return its name, by which it is steered and removed.
@@ -238,12 +234,17 @@ class Schedules:
     async def remove(self, name: str) -> bool:
         """Let a run-time schedule be no more; jobs of it that wait or run stay. False if there is none of that name.
 
-        What no daemon declares any more may be removed, too. Raises ScheduleOwnedError; NotConfiguredError without
-        Postgres, where run-time schedules would be.
+        What no daemon declares any more may be removed, too. Raises ScheduleOwnedError; ScheduleError where no daemon
+        is alive that could say so; NotConfiguredError without Postgres, where run-time schedules would be.
         """
         if not is_schedule_name(name):
             return False
+        entry = (await self._look([name])).entries.get(name)
+        if entry is not None:
+            await self._see_removable(entry)
         if await self._ask(self._store.remove(name)):
+            with suppress(UnreachableError):  # what it had come to while Postgres was away is no other's
+                await self._ask(self._redis.forget_spare(name))
             return True
         entry = (await self._look([name])).entries.get(name)
         if entry is not None:
@@ -295,54 +296,23 @@ class Schedules:
             await asyncio.sleep(random.uniform(0, _LONGEST_PAUSE_S))
         raise _moved(name)
 
-    async def _views(self, looked: Looked, names: Sequence[str]) -> Sequence[ScheduleView]:
-        entries = [looked.entries[name] for name in names]
-        live = await self._live(entries)
-        ended = [entry.state for entry in entries if entry.state.last_job and entry.state.last_job not in live]
-        outcomes = await self._ask(self._outcomes([(state.last_job, state.last_queue) for state in ended]))
-        parked = await self._parked([entry.state for entry in entries if entry.state.last_job in live])
-        served = await self._served() if entries else None
-        views: Any = []
-        for number, entry in enumerate(entries, 1):
-            job = entry.state.last_job
-            stands: dict[str, Any] = {"parked": parked.get(job, ""), "ended": outcomes.get(job), "served": served}
-            views.append(view_of(entry, looked.now, live=job in live, **stands))
-            if number % _AT_ONCE == 0:
-                await asyncio.sleep(0)
-        return views
-
-    async def _is_live(self, entry: Entry) -> bool:
-        return bool(await self._live([entry]))
-
-    async def _live(self, entries: Sequence[Entry]) -> set[str]:
-        """Return which of their last jobs have not ended. The ledger hears of an end later than Redis knows it."""
-        jobs = {entry.state.last_job for entry in entries if entry.state.last_job and entry.last_is_live}
-        if not self._outbox:
-            return jobs
-        try:
-            return await self._ask(self._redis.live(jobs, outbox=True))
-        except UnreachableError:
-            return jobs
-
-    async def _parked(self, states: Sequence[State]) -> dict[str, str]:
-        """Return last job -> for what it is parked, of those that are; nothing is known of it without Redis."""
-        try:
-            return await self._ask(self._redis.parked([(state.last_job, state.last_queue) for state in states]))
-        except UnreachableError:
-            return {}
-
-    async def _served(self) -> set[str] | None:
-        """Return the queues that living daemons serve; None: Redis does not tell."""
-        try:
-            return await self._ask(self._client.following().looks.served())
-        except UnreachableError:
-            return None
+    async def _see_removable(self, entry: Entry) -> None:
+        """Raise what ``remove`` raises, if it is not of run time and may be declared still."""
+        schedule = entry.schedule
+        if schedule.source == "runtime":
+            return
+        if entry.declared:
+            _own(entry)
+        if not await self._jobs.heard_of():
+            where = f"schedule {schedule.name!r} was declared in {DECLARED_IN[schedule.source]}"
+            raise ScheduleError(f"{where}, and no daemon is alive to say whether it still is; start one first")
 
     async def _entry(self, name: str) -> tuple[Looked, Entry]:
         looked = await self._look([name] if is_schedule_name(name) else [])  # no server is asked for just any text
         if name in looked.entries:
             return looked, looked.entries[name]
-        raise ScheduleNotFoundError(schedule=name, known=sorted((await self._look(None)).entries))
+        known = sorted((await self._look(None)).entries)
+        raise ScheduleNotFoundError(schedule=name, known=known, hint="" if known or self._outbox else NO_POSTGRES)
 
     async def _look(self, names: Sequence[str] | None) -> Looked:
         return await self._ask(self._store.look(names))
@@ -368,6 +338,7 @@ def _own(entry: Entry) -> None:
         raise ScheduleOwnedError(schedule=schedule.name, declared_in=DECLARED_IN[schedule.source])
 
 
+NO_POSTGRES = "no Postgres is configured here, in which daemons that have one keep theirs"
 _WAYS = "run-time schedules are kept there; set JOBSD_DATABASE_URL"
 
 

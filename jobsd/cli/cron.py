@@ -6,12 +6,14 @@ import asyncio
 import getpass
 from contextlib import asynccontextmanager
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Annotated, Any, Self, get_args
 
 import typer
 
 from jobsd.admin.opening import open_schedules
-from jobsd.admin.schedule_standing import Standing  # noqa: TC001 - typer looks at it
+from jobsd.admin.schedule_standing import Standing
+from jobsd.admin.schedules import NO_POSTGRES
 from jobsd.cli.cron_check import check
 from jobsd.cli.cron_facts import as_told, facts_of
 from jobsd.cli.cron_tables import history_table, schedules_table
@@ -25,7 +27,8 @@ from jobsd.duration import parse_duration
 from jobsd.errors import InvalidOptionError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Sequence
+    from datetime import datetime
     from pathlib import Path
 
     from jobsd.admin.schedule_views import PastDue, ScheduleView, Triggered
@@ -36,6 +39,8 @@ cron = typer.Typer(
     help="Show schedules, ask when they run and why they do not; trigger, pause, resume and remove them.",
 )
 cron.command("check")(check)
+
+_STANDINGS: tuple[str, ...] = get_args(Standing)
 
 NameArgument = Annotated[str, typer.Argument(help="The schedule's name.")]
 NamesArgument = Annotated[list[str], typer.Argument(help="Names of schedules.")]
@@ -53,9 +58,20 @@ async def _has_database(config: Path | None) -> bool:
     return await database_url(load_settings(config)) is not None
 
 
+def _standing(state: str | None) -> str | None:
+    if state is None or state in _STANDINGS:
+        return state
+    near = get_close_matches(state.lower(), _STANDINGS, 1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise typer.BadParameter(f"{state!r} is not one of {', '.join(_STANDINGS)}{hint}")
+
+
 @cron.command("ls")
 def show_all(
-    state: Annotated[Standing | None, typer.Option("--state", help="Only those that stand so.")] = None,
+    state: Annotated[
+        str | None,
+        typer.Option("--state", metavar="STATE", callback=_standing, help="Only those that stand so."),
+    ] = None,
     config: ConfigOption = None,
     *,
     json_output: JsonOption = False,
@@ -78,7 +94,7 @@ def show_all(
     rows = [as_told(view) for view in views] if json_output else rows
     empty = "no schedule stands so" if known else "nothing is scheduled"
     if not known and not asyncio.run(_has_database(config)):
-        empty += " in Redis; no Postgres is configured here, in which daemons that have one keep theirs"
+        empty += f" in Redis; {NO_POSTGRES}"
     print_rows(rows, columns=columns, json_output=json_output, empty=empty)
 
 
@@ -90,20 +106,21 @@ def show_next(
     *,
     json_output: JsonOption = False,
 ) -> None:
-    """Show when one is due next, when it was last, why it does not run now, what it runs, and how it is set.
+    """Show when one is due next, what came of it last, why it does not run now, what it runs, and how it is set.
 
     JSON is an object as in `ls`, and in it next, a list of instants.
     """
 
-    async def found() -> tuple[ScheduleView, Any]:
+    async def found() -> tuple[ScheduleView, Sequence[datetime], Sequence[PastDue]]:
         async with schedules_of(config) as schedules:
-            return await schedules.get(name), await schedules.next(name, count)
+            lines = () if json_output else await schedules.history(name)
+            return await schedules.get(name), await schedules.next(name, count), lines
 
-    view, times = asyncio.run(found())
+    view, times, lines = asyncio.run(found())
     if json_output:
         typer.echo(as_json(as_told(view) | {"next": times}))
     else:
-        typer.echo(facts_of(view, times, utc_from_ms(now_ms())))
+        typer.echo(facts_of(view, times, lines, utc_from_ms(now_ms())))
 
 
 @cron.command("trigger")
@@ -213,9 +230,10 @@ def history(
 ) -> None:
     """Show what came of due times, the latest first: how late each ran and how it ended, or why it was passed over.
 
-    Due times are shown in the schedule's own zone. JSON is a list of objects: schedule, zone, due_at, state (fired,
-    passed, waiting), reason, due_times, manual, job_id, decided_at, started_at, finished_at, lateness_s, outcome,
-    attempts, message. Instants are UTC.
+    Due times are shown in the schedule's own zone. JSON is a list of objects: schedule, zone, due_at, last_due_at,
+    state (fired, passed, waiting), reason, due_times, manual, job_id, live, decided_at, started_at, finished_at,
+    lateness_s, outcome, attempts, message. Instants are UTC; of a live job outcome and message are of the attempt
+    before.
     """
 
     async def found() -> Any:

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from jobsd.admin.schedule_standing import DECLARED_IN
+from jobsd.cli.cron_runs import came_of_last, came_of_previous
 from jobsd.cli.cron_tables import last_of
 from jobsd.cli.cron_words import ago, at_in_zone, upcoming, with_seconds
 from jobsd.cli.output import as_json, printable
@@ -28,16 +29,19 @@ _USUAL = Schedule(name="", task="", at="")
 _WINDOW = timedelta(milliseconds=_USUAL.missed_window_ms)
 
 
-def facts_of(view: ScheduleView, times: Sequence[datetime], now: datetime) -> str:
-    """Return lines, each of a label and a fact, folded where the terminal is narrow."""
-    named = (*_times(view, times, now), *_standing(view, now), *_settings(view))
+def facts_of(view: ScheduleView, times: Sequence[datetime], lines: Sequence[PastDue], now: datetime) -> str:
+    """Return lines, each of a label and a fact, folded where the terminal is narrow.
+
+    ``times`` are those to come, ``lines`` the latest of its history.
+    """
+    named = (*_times(view, times, lines, now), *_standing(view, lines, now), *_settings(view))
     title = f"{view.name}: {view.words or view.at}{f' · {view.description}' if view.description else ''}"
-    lines = _folded(title, 0)
+    told = _folded(title, 0)
     before = ""
     for label, fact in named:
-        lines += _folded(f"{'' if label == before else label:<{_LABEL}}{fact}", _LABEL)
+        told += _folded(f"{'' if label == before else label:<{_LABEL}}{fact}", _LABEL)
         before = label
-    return "\n".join(lines)
+    return "\n".join(told)
 
 
 def as_told(thing: ScheduleView | PastDue) -> dict[str, Any]:
@@ -49,18 +53,20 @@ def as_told(thing: ScheduleView | PastDue) -> dict[str, Any]:
     return told
 
 
-def _times(view: ScheduleView, times: Sequence[datetime], now: datetime) -> Iterator[tuple[str, str]]:
-    lines = [("next", at, upcoming(at, now)) for at in times]
+def _times(
+    view: ScheduleView, times: Sequence[datetime], lines: Sequence[PastDue], now: datetime
+) -> Iterator[tuple[str, str]]:
+    shown = [("next", at, upcoming(at, now)) for at in times]
     if view.previous_at is not None:
-        lines.insert(0, ("previous", view.previous_at, ago(view.previous_at, now)))
-    seconds = with_seconds(at for _, at, _ in lines)
-    for label, at, distance in lines:
+        shown.insert(0, ("previous", view.previous_at, ago(view.previous_at, now) + came_of_previous(view, lines)))
+    seconds = with_seconds(at for _, at, _ in shown)
+    for label, at, distance in shown:
         yield label, f"{at_in_zone(at, view.zone, seconds=seconds)}  {distance}"
 
 
-def _standing(view: ScheduleView, now: datetime) -> Iterator[tuple[str, str]]:
+def _standing(view: ScheduleView, lines: Sequence[PastDue], now: datetime) -> Iterator[tuple[str, str]]:
     if view.last is not None:
-        yield "last run", f"{view.last.job_id}  {last_of(view, now)}"
+        yield "last run", f"{view.last.job_id}  {last_of(view, now)}{came_of_last(view, lines)}"
     if view.why:
         yield "not now", view.why
 

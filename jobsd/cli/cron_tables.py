@@ -9,6 +9,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from jobsd.admin.schedule_standing import NO_DAEMON
+from jobsd.cli.cron_runs import note_of, outcome_of
 from jobsd.cli.cron_words import ago, at_in_zone, lateness, short_in_zone, upcoming, with_seconds
 from jobsd.cli.fitting import Form, fitting
 from jobsd.clock import now_ms, utc_from_ms
@@ -74,6 +76,8 @@ def _row(view: ScheduleView, times: _Shown) -> dict[str, Any]:
     now, state = times.now, view.state
     if view.state == "paused" and view.paused_at is not None:
         state = f"paused {ago(view.paused_at, now)}{f' by {view.paused_by}' if view.paused_by else ''}"
+    elif view.why == NO_DAEMON:
+        state = f"{view.state}: {view.why}"
     elif view.state == "active" and view.why and not (view.waiting or (view.last and view.last.live)):
         state = f"active: {view.why}"
     return {
@@ -89,7 +93,7 @@ def _row(view: ScheduleView, times: _Shown) -> dict[str, Any]:
 
 def _stuck(view: ScheduleView) -> str:
     last = view.last
-    if last is None or not (last.parked or last.stranded):
+    if last is None or view.why == NO_DAEMON or not (last.parked or last.stranded):
         return ""
     return f": its last job is {'parked' if last.parked else 'in a queue that no daemon serves'}"
 
@@ -98,15 +102,14 @@ def _past(line: PastDue, times: _Shown) -> dict[str, Any]:
     what = "by hand" if line.manual else line.state
     if line.state == "passed":
         what = "passed over" if line.due_times == 1 else f"{line.due_times:,} passed over"
-    again = f"attempt {line.attempts}" if line.attempts > 1 else ""
     return {
         "due": times.at(line.due_at, line.zone),
         "schedule": line.schedule,
         "what": what,
         "late": "" if line.lateness is None else lateness(line.lateness),
-        "outcome": line.outcome or "",
-        "came": line.outcome or what,
-        "note": "; ".join(filter(None, (line.reason, again, line.message))),
+        "outcome": outcome_of(line),
+        "came": outcome_of(line) or what,
+        "note": note_of(line),
         "job_id": line.job_id,
         "job": line.job_id or line.schedule,
     }

@@ -88,6 +88,10 @@ class PostgresSchedules:
     ) -> list[Past]:
         return [_past(row) for row in await self._fetch("schedules_history", name, limit, since, passed)]
 
+    async def fired(self, dues: Sequence[tuple[str, int]]) -> set[tuple[str, int]]:
+        names, at = [name for name, _ in dues], [due for _, due in dues]
+        return {(row["name"], row["due"]) for row in await self._fetch("schedules_fired", names, at)}
+
     async def _fetch(self, name: str, *args: object) -> Sequence[Mapping[str, Any]]:
         try:
             return await self._pool.fetch(_QUERIES[name], *args)
@@ -122,6 +126,7 @@ _QUERIES = {
     "schedules_apply": query("schedules_apply"),
     "schedules_beat": query("schedules_beat"),
     "schedules_declare": query("schedules_declare"),
+    "schedules_fired": query("schedules_fired"),
     "schedules_history": query("schedules_history"),
     "schedules_look": query("schedules_look"),
     "schedules_put": query("schedules_put"),
@@ -203,6 +208,8 @@ def _past(row: Mapping[str, Any]) -> Past:
         row["outcome"],
         row["attempts"] or 0,
         row["message"],
+        ms_from_datetime(row["last_due_at"]),
+        row["live"],
     )
 
 

@@ -29,8 +29,22 @@ def name_of(given: object) -> str:
     if inspect.iscoroutinefunction(given):
         msg = f"{given!r} is async; the scheduler waits for no answer, so it must be a plain function"
         raise ValueError(msg)
+    _see_that_it_takes_an_instant(given)
     module, name = getattr(given, "__module__", ""), getattr(given, "__qualname__", type(given).__qualname__)
     return f"{module}:{name}"
+
+
+def _see_that_it_takes_an_instant(given: Callable[..., Any]) -> None:
+    """Raise ValueError if it cannot be called with a due time alone, as far as its signature tells."""
+    try:
+        signature = inspect.signature(given)
+    except (ValueError, TypeError):  # of what is written in C there may be none
+        return
+    try:
+        signature.bind(None)
+    except TypeError as error:
+        msg = f"{given!r} is called with the due time, and nothing else: {error}"
+        raise ValueError(msg) from None
 
 
 def find(name: str) -> Callable[[datetime], bool]:

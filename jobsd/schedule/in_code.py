@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Never, TypeAlias
 
 from jobsd.errors import ScheduleDefinitionError
 from jobsd.expressions import helpers
@@ -80,6 +80,7 @@ class cron:  # noqa: N801 - it reads as a function, one that has the usual expre
         enabled: bool = True,
         description: str | None = None,
         holidays: str | Callable[[datetime], bool] | None = None,
+        **unknown: Never,  # told with what else is wrong, and with what was meant
     ) -> None:
         self.name = name
         """None: the task's."""
@@ -105,6 +106,7 @@ class cron:  # noqa: N801 - it reads as a function, one that has the usual expre
             "enabled": enabled,
             "description": description,
             "holidays": holidays,
+            **unknown,
         }
         if task is not None:
             self.name = name = name or name_for(str(getattr(task, "name", task)))
@@ -121,6 +123,9 @@ def schedule_task(task: Task[..., Any], crons: Crons) -> None:
     unnamed = name_for(task.name)
     several: Sequence[Any] = crons if isinstance(crons, list | tuple) else [crons]
     nameless = 0
+    if not several:
+        problem = f"cron takes an expression, cron(…), or a list of them, and {crons!r} holds none"
+        raise ScheduleDefinitionError(schedule=unnamed, problems=[("", problem)], place=place)
     for one in several:
         given = cron(one) if isinstance(one, str) else one
         problem = ""

@@ -160,6 +160,8 @@ class Past(NamedTuple):
     message: str | None = None
     last: int | None = None
     """The latest of ``due_times``, as far as the store tells."""
+    live: bool = False
+    """Whether its job has not ended, as far as the store knows; outcome and message are of an attempt before then."""
 
     @classmethod
     def from_wire(cls, wire: Mapping[str, Any]) -> Self:
@@ -201,6 +203,10 @@ class Store(Protocol):
 
         ``age_ms`` is the time since its start, for a store that has forgotten it.
         """
+        ...
+
+    async def fired(self, dues: Sequence[tuple[str, int]]) -> set[tuple[str, int]]:
+        """Return which of these due times, (name, epoch ms), became a job, as far as the ledger knows."""
         ...
 
     async def put(self, schedule: Schedule, *, version: int | None) -> bool:

@@ -61,17 +61,23 @@ class Bridge:
         chosen = _some(names, first)
         spares, looked = await self.spares.look(chosen), await store.look(chosen)
         lines = await self.spares.lines([name for name in spares if name not in looked.unread])
+        past = {name: _read(lines[name]) for name in lines}
+        known = await store.fired([(name, due) for name, read in past.items() for due in _fired(read)])
         changes: list[Change] = []
         gone: list[str] = []
         unread = {name for name in chosen if name not in spares}
-        for name in lines:
-            entry = looked.entries.get(name)
-            if entry is None and spares[name].state.cursor < looked.now - _KEPT_MS:
-                gone.append(name)
-            elif entry is not None and (change := _carried(entry, spares[name].state, lines[name])) is not None:
-                changes.append(change)
-            elif entry is not None:
+        for name, read in past.items():
+            entry, meanwhile = looked.entries.get(name), spares[name].state
+            if entry is None:
+                gone += [name] if meanwhile.cursor < looked.now - _KEPT_MS else []
+                continue
+            more = len(lines[name]) > spare_schedules.MOST_LINES
+            runs = sum((name, due) not in known for due in _fired(read))
+            change = None if read is None else _carried(entry, meanwhile, read, runs=runs, more=more)
+            if change is None:
                 unread.add(name)
+            else:
+                changes.append(change)
         applied = await store.apply(changes)
         most = spare_schedules.MOST_LINES
         done = {name: (spares[name], lines[name][:most]) for name in (*applied, *gone)}
@@ -97,27 +103,37 @@ def _some(names: set[str], first: Sequence[str]) -> list[str]:
     return chosen + random.sample(rest, min(len(rest), _AT_ONCE - len(chosen)))
 
 
-def _carried(entry: Entry, meanwhile: State, lines: Sequence[bytes]) -> Change | None:
-    """Return what becomes of the entry; None: a later version has written some of it, and is to carry it."""
-    most = spare_schedules.MOST_LINES
+def _read(lines: Sequence[bytes]) -> list[Past] | None:
+    """Return as many as are carried together; None: a later version has written one, and is to carry them."""
     try:
-        past = [past_of(line) for line in lines[:most]]
-        carried = _undecided(past, entry)
+        return [past_of(line) for line in lines[: spare_schedules.MOST_LINES]]
     except (ValueError, TypeError):
         return None
-    before = _without_fired(entry.state, past)
-    if entry.version > meanwhile.cursor:  # versions begin with epoch ms: it came after another of its name was removed
-        state = before
-    elif len(lines) > most:  # what the other lines tell is not decided yet
-        state = _come_to(before, past)
-    else:
-        state = _joined(before, _without_fired(meanwhile, past))
+
+
+def _fired(lines: Sequence[Past] | None) -> list[int]:
+    return [line.due for line in lines or () if line.state == "fired" and not line.manual]
+
+
+def _carried(entry: Entry, meanwhile: State, lines: Sequence[Past], *, runs: int, more: bool) -> Change | None:
+    """Return what becomes of the entry, with so many ``runs`` that it knew nothing of, and ``more`` lines to come.
+
+    None: a later version has written some of it.
+    """
+    try:
+        carried = _undecided(lines, entry)
+    except ValueError:
+        return None
+    before = _without_fired(entry.state, lines)
+    # Where there are more lines, what those tell is not decided yet.
+    state = _come_to(before, lines) if more else _joined(before, _without_fired(meanwhile, lines))
+    state = state._replace(runs=before.runs + runs)
     waits = [due for due in state.waiting if due not in before.waiting]
     return Change(entry.schedule.name, entry.version, state, carried=carried, waits=waits)
 
 
 def _without_fired(state: State, lines: Sequence[Past]) -> State:
-    fired = {line.due for line in lines if line.state == "fired"}
+    fired = set(_fired(lines))
     return state._replace(waiting=tuple(due for due in state.waiting if due not in fired))
 
 
@@ -151,7 +167,6 @@ def _joined(kept: State, meanwhile: State) -> State:
     last = meanwhile if (meanwhile.last_due or 0) > (kept.last_due or 0) else kept
     return kept._replace(
         cursor=max(kept.cursor, meanwhile.cursor),
-        runs=max(kept.runs, meanwhile.runs),
         waiting=tuple(sorted({*kept.waiting, *meanwhile.waiting})),
         last_job=last.last_job,
         last_queue=last.last_queue,

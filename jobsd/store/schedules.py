@@ -159,6 +159,17 @@ class RedisSchedules:
     async def apply(self, changes: Sequence[Change]) -> set[str]:
         return await fire(self._scripts, self._shard, self._entries, changes, outbox=False)
 
+    async def fired(self, dues: Sequence[tuple[str, int]]) -> set[tuple[str, int]]:
+        del dues
+        raise NotConfiguredError(what="Postgres", ways=_WAYS)
+
+    async def forget_spare(self, name: str) -> None:
+        """Forget how far it has come while Postgres, which kept it, was away (spare_schedules.py)."""
+        pipe = self._redis.pipeline(transaction=True)
+        pipe.hdel(f"{self._shard_key}:spare", name)
+        pipe.delete(f"{self._shard_key}:spared:{name}")
+        await pipe.execute()
+
     async def put(self, schedule: Schedule, *, version: int | None) -> bool:
         del schedule, version
         raise NotConfiguredError(what="Postgres", ways=_WAYS)
@@ -187,7 +198,9 @@ class RedisSchedules:
             for line in lines
             if (since is None or (line.last or line.due) >= since) and not (passed and line.state != "passed")
         ]
-        return sorted(asked, key=lambda line: (-(line.last or line.due), line.name))[:limit]
+        latest = sorted(asked, key=lambda line: (-(line.last or line.due), line.name))[:limit]
+        live = await self.live([line.job_id for line in latest if line.job_id], outbox=False)
+        return [line._replace(live=line.job_id in live) for line in latest]
 
 
 _WAYS = "run-time schedules are kept there; set JOBSD_DATABASE_URL"

@@ -39,13 +39,20 @@ async def tidy(ctx, n: int = 1) -> dict[str, Any]:
 class Bureau:
     def __init__(self, schedules: Schedules, store: Store, hall: Hall, *, ledger: bool) -> None:
         self.schedules = schedules
-        self.store = store
+        self.store: Any = store
         self.hall = hall
         self.ledger = ledger
         self.recorder: Any = None
 
     async def declare(self, *schedules: Schedule) -> None:
         await self.store.declare(schedules, fingerprint_of(schedules), at_start=True)
+
+    async def nobody_declares(self) -> None:
+        """As if the daemons that declare schedules were silent for long."""
+        if self.ledger:
+            await self.store._pool.execute("UPDATE jobsd.schedule_declarations SET seen_at = now() - interval '1 hour'")
+        else:
+            await self.hall.redis.delete("jobsd:{main}::declared")
 
     async def entry(self, name: str = "nightly") -> Entry:
         return (await self.store.look([name])).entries[name]

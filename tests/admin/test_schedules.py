@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from datetime import timedelta
 
 import pytest
 
@@ -19,20 +18,10 @@ from jobsd.errors import (
     ScheduleOwnedError,
     UnreachableError,
 )
-from jobsd.schedule.state import Change, Passed
 from jobsd.store.keys import LANED, NO_CHILD, PARKED
-from tests.admin.bureau import Bureau, a_bureau, a_schedule, tidy
+from tests.admin.bureau import a_bureau, a_schedule, tidy
 from tests.engine.hall import BASE
 from tests.waiting import until
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-
-@pytest.fixture(params=["redis", "postgres"])
-async def bureau(request, redis_url, redis, ledger_url) -> AsyncIterator[Bureau]:
-    async with a_bureau(redis_url, redis, ledger_url if request.param == "postgres" else None) as made:
-        yield made
 
 
 async def test_a_pause_is_shown_with_who_and_since_when_and_ends_with_resume(bureau):
@@ -46,7 +35,7 @@ async def test_a_pause_is_shown_with_who_and_since_when_and_ends_with_resume(bur
     assert not await bureau.schedules.resume("nightly")
     [resumed] = await bureau.schedules.list()
     assert (resumed.state, resumed.paused_at, resumed.paused_by) == ("active", None, "")
-    assert resumed.why == "no daemon serves queue 'default', in which its jobs would wait"
+    assert resumed.why == "no daemon is alive"
     assert resumed.next_at is not None
     assert (await bureau.entry()).state.resumed_at is not None
 
@@ -172,16 +161,42 @@ async def test_a_last_job_in_a_queue_that_no_daemon_serves_says_so(bureau):
 
 async def test_a_daemon_that_was_not_heard_of_for_its_lease_serves_nothing(bureau):
     worker = bureau.hall.open(tidy, records=bureau.ledger)
+    bureau.hall.open(tidy, queues={"other": 1}, records=bureau.ledger)
     await bureau.declare(a_schedule())
 
-    async def is_served() -> bool:
-        return not (await bureau.schedules.get("nightly")).why
+    async def are_heard_of() -> bool:
+        return await bureau.hall.client.following().looks.served() == {"default", "other"}
 
-    await until(is_served)
+    await until(are_heard_of)
+    assert (await bureau.schedules.get("nightly")).why == ""
     await bureau.hall.redis.hset(f"jobsd:{{main}}::worker:{worker.id}", "lease", 0)  # as if that were over
     assert (await bureau.schedules.get("nightly")).why == (
         "no daemon serves queue 'default', in which its jobs would wait"
     )
+
+
+async def test_what_was_declared_is_not_removed_while_no_daemon_is_alive_to_say_whether_it_still_is(bureau):
+    await bureau.declare(a_schedule(source="code"))
+    await bureau.nobody_declares()
+    view = await bureau.schedules.get("nightly")
+    assert (view.state, view.why) == ("undeclared", "no daemon is alive")
+    for ask in (bureau.schedules.remove("nightly"), bureau.schedules.expect(["nightly"], removable=True)):
+        with pytest.raises(ScheduleError) as refused:
+            await ask
+        assert str(refused.value) == (
+            "schedule 'nightly' was declared in code, and no daemon is alive to say whether it still is; "
+            "start one first"
+        )
+    await bureau.schedules.expect(["nightly"])
+    bureau.work()
+
+    async def is_heard_of() -> bool:
+        return (await bureau.schedules.get("nightly")).why == "no daemon is alive that declares it so in code"
+
+    await until(is_heard_of)
+    await bureau.schedules.expect(["nightly"], removable=True)
+    assert await bureau.schedules.remove("nightly")
+    assert await bureau.schedules.list() == []
 
 
 async def test_all_names_are_looked_at_before_anything_is_done(bureau):
@@ -241,6 +256,7 @@ async def test_a_run_has_ended_when_redis_says_so_though_the_ledger_does_not_kno
         for _ in range(2):
             assert (await bureau.schedules.trigger("nightly")).state == "succeeded"
         assert not (await bureau.schedules.get("nightly")).last.live
+        assert [line.live for line in await bureau.schedules.history("nightly")] == [False, False]
 
 
 async def test_of_two_triggers_at_once_one_runs(bureau):
@@ -279,12 +295,18 @@ async def test_an_unknown_name_is_refused_with_the_names_that_are_near(bureau):
         await bureau.schedules.get("x")
 
 
+NONE = {
+    True: "known are none$",
+    False: "known are none; no Postgres is configured here, in which daemons that have one keep theirs$",
+}
+
+
 @pytest.mark.parametrize(
     "name", ["", "\0", "a b", "\ud800", "x" * 100_000], ids=["empty", "zero", "space", "half", "long"]
 )
 async def test_what_can_be_no_name_is_no_schedule(bureau, name):
     for ask in ("get", "next", "history", "pause", "resume", "trigger"):
-        with pytest.raises(ScheduleNotFoundError, match="known are none"):
+        with pytest.raises(ScheduleNotFoundError, match=NONE[bureau.ledger]):
             await getattr(bureau.schedules, ask)(name)
     assert not await bureau.schedules.remove(name)
 
@@ -308,45 +330,6 @@ async def test_what_is_declared_is_neither_updated_nor_removed_here(bureau):
     with pytest.raises(ScheduleOwnedError, match="'weekly' is declared in code, and"):
         await bureau.schedules.remove("weekly")
     assert [view.name for view in await bureau.schedules.list()] == ["nightly", "weekly"]
-
-
-async def test_what_was_passed_over_is_in_the_history_with_the_reason(bureau):
-    await bureau.declare(a_schedule())
-    entry = await bureau.entry()
-    at = now_ms() - 7_200_000
-    passed = [Passed(at, at + 3_600_000, 2, "missed"), Passed(at + 7_200_000, at + 7_200_000, 1, "overlap")]
-    assert await bureau.store.apply([Change("nightly", entry.version, entry.state, passed=passed)])
-    latest, before = await bureau.schedules.history("nightly")
-    assert (latest.state, latest.reason, latest.due_times) == ("passed", "the run before had not ended", 1)
-    assert (before.reason, before.due_times) == ("missed: no daemon was there to fire it", 2)
-    assert (before.due_at, before.lateness, before.outcome) == (utc_from_ms(at), None, None)
-    assert [line.due_times for line in await bureau.schedules.history(limit=1)] == [1]
-
-
-async def test_the_history_can_be_asked_for_what_was_passed_over_and_from_when_on(bureau):
-    await bureau.declare(a_schedule())
-    entry = await bureau.entry()
-    at = now_ms() // 1000 * 1000 - 7_200_000
-    passed = [Passed(at, at + 3_600_000, 2, "missed"), Passed(at - 7_200_000, at - 7_200_000, 1, "overlap")]
-    assert await bureau.store.apply([Change("nightly", entry.version, entry.state, passed=passed)])
-    await bureau.schedules.trigger("nightly", wait=None)
-
-    async def asked(since_ms: int | None = None, **options) -> list[str]:
-        since = None if since_ms is None else utc_from_ms(since_ms)
-        lines = await bureau.schedules.history("nightly", since=since, **options)
-        assert lines == list(await bureau.schedules.history(since=since, **options))
-        return [line.reason or line.state for line in lines]
-
-    missed, overlap = "missed: no daemon was there to fire it", "the run before had not ended"
-    assert await asked() == ["fired", missed, overlap]
-    assert await asked(passed=True) == [missed, overlap]
-    assert await asked(passed=True, limit=1) == [missed]
-    # What was passed over in a row counts by its latest.
-    assert await asked(at + 3_600_000) == ["fired", missed]
-    assert await asked(at + 3_600_001) == ["fired"]
-    assert await asked(at + 3_600_001, passed=True) == []
-    with pytest.raises(InvalidOptionError, match=r"option 'since' is .*; allowed is a datetime with a zone"):
-        await bureau.schedules.history(since=datetime(2026, 11, 23))  # noqa: DTZ001
 
 
 async def test_a_change_that_others_are_always_quicker_with_ends_in_an_error(bureau, monkeypatch):

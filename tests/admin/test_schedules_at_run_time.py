@@ -218,10 +218,10 @@ async def test_what_was_declared_while_an_update_was_under_way_is_not_overwritte
         await bureau.schedules.update("nightly", at="0 1 * * *")
 
 
-async def test_what_no_daemon_declares_any_more_may_be_removed(bureau, ledger_url):
-    await bureau.declare(a_schedule())
-    await bureau.store._pool.execute("UPDATE jobsd.schedule_declarations SET seen_at = now() - interval '1 hour'")
-    assert (await bureau.schedules.get("nightly")).state == "undeclared"
+async def test_what_is_of_run_time_says_that_no_daemon_is_alive_and_may_be_removed_then(bureau):
+    await bureau.schedules.add("nightly", task="tidy", at=FAR)
+    view = await bureau.schedules.get("nightly")
+    assert (view.state, view.why) == ("active", "no daemon is alive")
     await bureau.schedules.expect(["nightly"], removable=True)
     assert await bureau.schedules.remove("nightly")
 

@@ -125,12 +125,12 @@ def test_of_a_parked_job_it_is_said_for_what_it_waits():
 def test_of_a_job_in_a_queue_that_no_daemon_serves_that_is_said():
     job = {"last_job": JOB, "last_queue": "other", "last_due": NOW - HOUR}
     waits = f"job {JOB.partition(' ')[0]} waits in queue 'other', which no daemon serves"
-    assert seen(an_entry(job), live=True, served=set())[1] == f"{waits}; due times meanwhile are passed over"
+    assert seen(an_entry(job), live=True, served={"default"})[1] == f"{waits}; due times meanwhile are passed over"
     assert seen(an_entry(job, overlap="allow"), live=True, served={"default"})[1] == waits
     assert seen(an_entry(job), live=True, served={"default", "other"})[1].endswith("has not ended; due times " + PASSED)
     assert seen(an_entry(job), live=True, served=None)[1].endswith("has not ended; due times " + PASSED)
     waiting = an_entry(job | {"waiting": (1, 2)}, overlap="queue")
-    assert seen(waiting, live=True, served=set())[1] == (
+    assert seen(waiting, live=True, served={"default"})[1] == (
         f"2 due times wait for {waits.replace(' waits', ' to end, which waits', 1)}"
     )
     view = view_of(an_entry(job), NOW, live=True, served={"default"})
@@ -139,6 +139,14 @@ def test_of_a_job_in_a_queue_that_no_daemon_serves_that_is_said():
     ended = view_of(an_entry(job), NOW, live=False, served={"default"})
     assert ended.last is not None
     assert (ended.last.stranded, ended.why) == (False, "")
+
+
+def test_where_no_daemon_is_alive_that_is_said_of_all_that_might_run():
+    job = {"last_job": JOB, "last_queue": "default", "last_due": NOW - HOUR}
+    for entry in (an_entry(), an_entry(job), an_entry(job | {"waiting": (1, 2)}), an_entry({"cursor": NOW - HOUR})):
+        assert seen(entry, live=True, served=set()) == ("active", "no daemon is alive")
+    assert seen(an_entry(declared=False, source="code"), served=set()) == ("undeclared", "no daemon is alive")
+    assert seen(an_entry(enabled=False, source="code"), served=set()) == ("disabled", "it is disabled in code")
 
 
 def test_a_queue_that_no_daemon_serves_is_said_before_anything_is_due():

@@ -15,14 +15,22 @@ from jobsd.cli import run as run_command
 from jobsd.errors import ScheduleError, ScheduleNotFoundError, ScheduleOwnedError
 from tests.admin.bureau import a_bureau, a_schedule
 from tests.cli.cron_answers import refused, said, told, undocumented
+from tests.waiting import until
 
 
-async def test_remove_takes_away_what_is_of_run_time_or_left_over_and_nothing_else(run, bureau, redis):
+async def test_remove_takes_away_what_is_of_run_time_or_left_over_and_nothing_else(run, bureau):
     await bureau.declare(a_schedule("one"), a_schedule("two"))
     assert (await refused(run, "remove", "one"))[1] == (
         "schedule 'one' is declared in the settings, and is changed or removed there; a pause works here"
     )
-    await redis.delete("jobsd:{main}::declared")  # as if no daemon were alive that declares them
+    await bureau.nobody_declares()
+    assert (await refused(run, "remove", "one"))[0] is ScheduleError  # nobody is alive to say whether it still is
+    bureau.work()
+
+    async def is_heard_of() -> bool:
+        return (await bureau.schedules.get("one")).why != "no daemon is alive"
+
+    await until(is_heard_of)
     assert (await refused(run, "remove", "one", "three"))[0] is ScheduleNotFoundError
     assert len(await bureau.schedules.list()) == 2
     assert await said(run, "remove", "one", "one") == "one is removed\n"
@@ -50,6 +58,17 @@ async def test_if_one_of_several_names_is_unknown_nothing_is_done(run, bureau, c
         "there is no schedule 'nope'; known are one, two",
     )
     assert [view.state for view in await bureau.schedules.list()] == ["active", "paused"]
+
+
+@pytest.mark.parametrize("words", [("next", "nightly"), ("pause", "nightly"), ("trigger", "nightly")], ids=str)
+async def test_where_nothing_is_known_without_postgres_that_is_said(run, bureau, words):
+    assert await refused(run, *words) == (
+        ScheduleNotFoundError,
+        (
+            "there is no schedule 'nightly'; known are none; no Postgres is configured here, "
+            "in which daemons that have one keep theirs"
+        ),
+    )
 
 
 async def test_what_was_done_before_another_failed_is_told(run, bureau, monkeypatch):

@@ -32,8 +32,10 @@ async def test_ls_shows_each_schedule_in_its_own_zone(run, bureau):
     await bureau.schedules.trigger("off", wait=None)
     shown = await said(run, "ls")
     closing = "closing at 23:00 on the last day of the month, Asia/Jakarta"
-    waits = "active: no daemon serves queue 'default', in which its jobs would wait"
-    assert re.search(rf"{closing} 20\d\d-\d\d-(28|29|30|31) 23:00\+07:00 \S.* {waits}", shown)
+    assert re.search(
+        rf"{closing} 20\d\d-\d\d-(28|29|30|31) 23:00\+07:00 \S.* active: no daemon is alive\n",
+        shown.replace(" \n", "\n"),
+    )
     assert re.search(r"off at 08:00 on Monday, UTC not served disabled", shown)
     assert re.search(r"paused at 08:00 on Monday, UTC paused (just now|\ds ago) by ana", shown)
 
@@ -177,12 +179,12 @@ async def test_next_says_how_it_is_set_where_that_is_not_as_ever(run, bureau, mo
             end_ms=int(ends),
             max_runs=1200,
         ),
-        a_schedule("hourly", retries=0),
+        a_schedule("hourly", retries=0, holidays="shop.days:is_holiday"),
         a_schedule("late", retry_delay_ms=1000),
     )
     _, _, why, task, *lines = (await said(run, "next", "nightly", "-n", "1")).splitlines()
     assert task == f'task tidy ["{"x" * 298}… in queue default'
-    assert why.startswith("not now no daemon serves queue")
+    assert why == "not now no daemon is alive"
     assert lines == [
         "retries 3, each after 10m",
         "timeout 1m30s",
@@ -198,7 +200,7 @@ async def test_next_says_how_it_is_set_where_that_is_not_as_ever(run, bureau, mo
     assert "\nretries each after 1s\n" in await said(run, "next", "late")
     monkeypatch.setenv("COLUMNS", "60")
     ended = await asyncio.to_thread(run, "next", "hourly", "-n", "1")
-    assert "not now   no daemon serves queue 'default', in which its\n          jobs would wait\n" in ended.stdout
+    assert "except    when shop.days:is_holiday says that it is a\n          holiday\n" in ended.stdout
 
 
 async def test_ls_shows_those_that_stand_so(run, bureau):
@@ -206,6 +208,11 @@ async def test_ls_shows_those_that_stand_so(run, bureau):
     assert [view["name"] for view in await told(run, "ls", "--state", "disabled")] == ["two"]
     ended = await asyncio.to_thread(run, "ls", "--state", "ended")
     assert (ended.exit_code, ended.stdout, ended.stderr) == (0, "", "no schedule stands so\n")
+    for given, hint in (("pausd", "; did you mean 'paused'?"), ("x", "")):
+        ended = await asyncio.to_thread(run, "ls", "--state", given)
+        assert (ended.exit_code, ended.stdout) == (2, "")
+        known = "active, paused, disabled, ended, undeclared, unreadable"
+        assert ended.stderr.endswith(f"Invalid value for '--state': '{given}' is not one of {known}{hint}\n")
 
 
 async def test_history_shows_what_was_passed_over_and_what_was_due_since(run, bureau):

@@ -87,6 +87,8 @@ def test_what_could_not_run_is_refused_all_at_once():
             "e": {"task": "reports:daily", "at": "@daily", "holidays": "tests.schedule.nowhere:is_christmas"},
             "f": {"task": "reports:daily", "at": "@daily", "holidays": "tests.schedule.days:NUMBER"},
             "g": {"task": "reports:daily", "at": "@daily", "holidays": "tests.schedule.days:is_slow"},
+            "ga": {"task": "reports:daily", "at": "@daily", "holidays": "tests.schedule.days:is_closed"},
+            "gb": {"task": "reports:daily", "at": "@daily", "holidays": "tests.schedule.days:in_zone"},
             "h": {"task": "quite another", "at": "@daily"},
             "i": {"task": "quite:another", "at": "@daily"},
         }
@@ -101,10 +103,14 @@ def test_what_could_not_run_is_refused_all_at_once():
     assert "'tests.schedule.nowhere:is_christmas': module 'tests.schedule.nowhere' cannot be imported" in said[4]
     assert "'tests.schedule.days:NUMBER' cannot be called; a function is needed that takes a datetime" in said[5]
     assert "is async; the scheduler waits for no answer" in said[6]
-    assert "'quite another' is no name of a task" in said[7]
-    assert "this daemon knows no task 'quite:another'; known are cleanup:old_files, reports:daily ([cron.i])" in said[8]
-    assert "did you mean 'reports:daily'?" in said[9]
-    assert len(said) == 10
+    assert "is called with the due time, and nothing else: too many positional arguments" in said[7]
+    assert "is called with the due time, and nothing else: missing a required argument: 'zone'" in said[8]
+    assert "'quite another' is no name of a task" in said[9]
+    assert (
+        "this daemon knows no task 'quite:another'; known are cleanup:old_files, reports:daily ([cron.i])" in said[10]
+    )
+    assert "did you mean 'reports:daily'?" in said[11]
+    assert len(said) == 12
 
 
 def test_holidays_are_found_by_their_name():

@@ -21,7 +21,7 @@ def declared():
 
 
 def test_the_options_are_those_of_every_schedule():
-    assert set(inspect.signature(cron).parameters) - {"name"} == set(OPTIONS)
+    assert set(inspect.signature(cron).parameters) - {"name", "unknown"} == set(OPTIONS)
 
 
 def test_a_task_says_when_it_runs():
@@ -89,6 +89,10 @@ def test_a_tasks_name_is_made_a_schedules():
     ("given", "said"),
     [
         ("0 25 * * *", "at: '0 25 * * *', characters 3 to 4: hour '25' is over 23"),
+        ([], "cron takes an expression, cron(…), or a list of them, and [] holds none"),
+        (cron("@daily", timezone="UTC"), "timezone: unknown option; did you mean 'zone'?"),
+        (cron("@daily", max_retries=1), "max_retries: unknown option; did you mean 'retries'?"),
+        (cron("@daily", holidays=lambda: True), "is called with the due time, and nothing else: too many pos"),
         (5, "cron takes an expression, cron(…), or a list of them, not 5"),
         (["@daily", "@hourly"], "of several schedules of a task only one can go without a name: cron(…, name=…)"),
         ([cron("@daily", name="a"), cron("@hourly", name="a")], "declared twice"),
@@ -109,6 +113,9 @@ def test_a_wrong_one_is_refused_where_its_task_is_defined(given, said):
 def test_a_wrong_one_on_its_own_is_refused_with_its_place():
     with pytest.raises(ScheduleDefinitionError, match=r"name: 'a b' is no name .* \(tests.schedule.test_in_code, line"):
         cron("@daily", task="x", name="a b")
+    with pytest.raises(ScheduleDefinitionError, match="arg: unknown option; did you mean 'args'") as caught:
+        cron("@daily", task="x", arg={})
+    assert "(tests.schedule.test_in_code, line" in str(caught.value)
 
 
 def test_one_that_is_declared_with_its_task_is_not_for_another():

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncpg
 import pytest
 
-from jobsd.schedule.state import Change, Passed
+from jobsd.schedule.state import Change, Fired, Passed
+from jobsd.schedule_jobs import job_of
 from jobsd.scheduler.bridge import Bridge
 from jobsd.scheduler.plans import Plans
 from jobsd.store.spare_schedules import Spare, SpareSchedules
@@ -51,8 +52,8 @@ async def test_what_redis_had_come_to_stays_also_if_the_schedule_was_defined_oth
     ground, spares
 ):
     entry = await ground.entry()
-    had = {"runs": 2, "waiting": (5, 7), "last_job": "a o1", "last_due": 4}
-    assert await spares.apply([Change("nightly", 0, entry.state._replace(cursor=entry.state.cursor + 1, **had))])
+    had = {"waiting": (5, 7), "last_job": "a o1", "last_due": 4}
+    assert await spares.apply([Change("nightly", 0, entry.state._replace(cursor=entry.state.cursor + 5000, **had))])
     now = entry.state.cursor + 60_000  # to which a change of its time sets the cursor
     kept = entry.state._replace(cursor=now, anchor=now, waiting=(3,))
     assert await ground.store.apply([Change("nightly", entry.version, kept)])
@@ -62,16 +63,21 @@ async def test_what_redis_had_come_to_stays_also_if_the_schedule_was_defined_oth
     assert [line.state for line in await ground.store.history("nightly", 10)] == ["waiting"] * 2
 
 
-async def test_a_schedule_begins_anew_that_came_after_another_of_its_name_was_removed(ground, spares):
+async def test_what_has_run_is_told_as_that_and_counted_once_whatever_was_written_of_it(ground, spares):
     entry = await ground.entry()
-    decided = entry.state._replace(runs=2, waiting=(5,), last_job="a o1", last_due=4)
-    assert await spares.apply([Change("nightly", 0, decided)])
-    await ground.pool.execute("DELETE FROM jobsd.schedules WHERE name = 'nightly'")
-    await ground.store.declare([a_schedule("@yearly")], "g", at_start=True)
-    anew = (await ground.entry()).state
+    dues = [entry.state.cursor + 1000 * number for number in range(1, 4)]
+    jobs = [job_of(entry.schedule, due, due, outbox=True) for due in dues]
+    state = entry.state._replace(cursor=dues[-1], runs=3)
+    fired = [Fired(due, job) for due, job in zip(dues, jobs, strict=True)]
+    assert await spares.apply([Change("nightly", 0, state, fired=fired)])
+    judged = entry.state._replace(cursor=dues[1], runs=1)
+    passed = [Passed(dues[1], dues[1], 1, "overlap")]
+    assert await ground.store.apply([Change("nightly", entry.version, judged, fired[:1], passed)])
     assert (await Bridge(spares).carry(ground.store))[0] == 1
-    assert (await ground.entry()).state == anew
-    assert await left(ground, spares) == ({}, [])
+    assert await ground.fired() == dues
+    assert await ground.passed() == []
+    assert (await ground.entry()).state.runs == 3
+    assert len(await ground.pool.fetch("SELECT FROM jobsd.outbox")) == 1
 
 
 async def test_it_goes_on_in_redis_from_wherever_it_has_come_furthest(ground, spares):
@@ -92,20 +98,20 @@ async def test_it_goes_on_in_redis_from_wherever_it_has_come_furthest(ground, sp
 
 async def test_what_is_decided_while_it_is_carried_stays_and_is_carried_next(ground, spares, monkeypatch):
     entry, apply = await ground.entry(), ground.store.apply
-    assert await spares.apply([meanwhile(entry, 0, 1000, runs=1)])
+    assert await spares.apply([meanwhile(entry, 0, 1000)])
 
     async def too_late(changes):
         monkeypatch.undo()
-        assert await spares.apply([meanwhile(entry, 1, 2000, runs=2)])
+        assert await spares.apply([meanwhile(entry, 1, 2000)])
         return await apply(changes)
 
     monkeypatch.setattr(ground.store, "apply", too_late)
     assert (await Bridge(spares).carry(ground.store))[0]
     assert await left(ground, spares) == ({"nightly": 2}, ["nightly"])
-    assert (await ground.entry()).state.runs == 1
+    assert (await ground.entry()).state.cursor == entry.state.cursor + 1000
     assert (await Bridge(spares).carry(ground.store))[0]
     assert await left(ground, spares) == ({}, [])
-    assert (await ground.entry()).state.runs == 2
+    assert (await ground.entry()).state.cursor == entry.state.cursor + 2000
     assert len(await ground.store.history("nightly", 10)) == 2
 
 
@@ -160,15 +166,15 @@ async def test_nothing_is_lost_however_many_lines_there_are_beside_a_lot(ground,
     monkeypatch.setattr("jobsd.store.spare_schedules.MOST_LINES", 2)
     entry = await ground.entry()
     for number in range(many):
-        decided = meanwhile(
-            entry, number, 1000 * (number + 1), runs=number + 1, waiting=(number,), last_job="a o1", last_due=1
-        )
-        assert await spares.apply([decided])
+        due = entry.state.cursor + 1000 * (number + 1)
+        job = job_of(entry.schedule, due, due, outbox=True)
+        state = entry.state._replace(cursor=due, runs=number + 1, waiting=(number,), last_job="a o1", last_due=due)
+        assert await spares.apply([Change("nightly", number, state, fired=[Fired(due, job)])])
     while (await Bridge(spares).carry(ground.store))[0]:
         pass
     assert await left(ground, spares) == ({}, [])
-    assert (await ground.entry()).state == decided.state
-    assert len(await ground.passed()) == many
+    assert (await ground.entry()).state == state
+    assert len(await ground.fired()) == many
 
 
 async def test_an_expression_that_only_a_later_version_can_read_keeps_no_other_waiting(ground, spares):

@@ -19,10 +19,18 @@ WITH sent AS (
     SELECT changed.name, run.*
     FROM changed JOIN sent USING (name),
         json_to_recordset(sent.r) AS run (due bigint, last bigint, n integer, m boolean, st text, why text, id text, i text, j json)
+), carried AS ( -- has run already: that is true, whatever was written of it here
+    INSERT INTO jobsd.schedule_runs AS kept (
+        schedule, due_at, manual, state, reason, last_due_at, due_times, job_id, incarnation)
+    SELECT name, jobsd.instant(due), m, st, why, jobsd.instant(last), n, id, i FROM runs WHERE id IS NOT NULL AND j IS NULL
+    ON CONFLICT (schedule, due_at, manual) DO UPDATE SET
+        state = excluded.state, reason = excluded.reason, job_id = excluded.job_id, incarnation = excluded.incarnation,
+        decided_at = excluded.decided_at
+    WHERE kept.state <> 'fired' AND kept.due_times = 1
 ), noted AS (
     INSERT INTO jobsd.schedule_runs AS kept (
         schedule, due_at, manual, state, reason, last_due_at, due_times, job_id, incarnation)
-    SELECT name, jobsd.instant(due), m, st, why, jobsd.instant(last), n, id, i FROM runs
+    SELECT name, jobsd.instant(due), m, st, why, jobsd.instant(last), n, id, i FROM runs WHERE id IS NULL OR j IS NOT NULL
     ON CONFLICT (schedule, due_at, manual) DO UPDATE SET
         state = excluded.state, reason = excluded.reason, job_id = excluded.job_id, incarnation = excluded.incarnation,
         decided_at = excluded.decided_at

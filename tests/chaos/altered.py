@@ -89,6 +89,11 @@ _JUDGING = {
         decided_at = excluded.decided_at
     WHERE kept.state = 'waiting'
 """: "",
+    """    ON CONFLICT (schedule, due_at, manual) DO UPDATE SET
+        state = excluded.state, reason = excluded.reason, job_id = excluded.job_id, incarnation = excluded.incarnation,
+        decided_at = excluded.decided_at
+    WHERE kept.state <> 'fired' AND kept.due_times = 1
+""": "",
 }
 
 

@@ -103,22 +103,26 @@ async def test_a_due_time_that_became_a_job_becomes_no_second_one(ground):
 
 
 @on_postgres
-@pytest.mark.parametrize("known", ["fired", "passed"])
-async def test_what_postgres_has_decided_of_a_due_time_lasts_whatever_is_carried_to_it(ground, known):
+async def test_what_has_become_a_job_stays_one_whatever_is_carried_to_it(ground):
     entry = await declared(ground)
     due = entry.state.cursor
-    once, passed = fired(ground, due), Passed(due, due, 1, "overlap")
-    first = Change("nightly", entry.version, entry.state)
-    first = first._replace(fired=[once]) if known == "fired" else first._replace(passed=[passed])
-    assert await ground.store.apply([first])
+    assert await ground.store.apply([Change("nightly", entry.version, entry.state, [fired(ground, due)])])
     before = await ground.store.history("nightly", 10)
-    otherwise = "passed" if known == "fired" else "fired"
-    job_id = "" if known == "fired" else once.job.id
-    line = Past("nightly", due, otherwise, "missed", 1, job_id, manual=False, decided_at=due)
+    line = Past("nightly", due, "passed", "missed", 1, "", manual=False, decided_at=due)
     assert await ground.store.apply([Change("nightly", entry.version + 1, entry.state, carried=[line])])
     assert await ground.store.history("nightly", 10) == before
-    [told] = before
-    assert (told.state, told.job_id) == (known, once.job.id if known == "fired" else "")
+    assert [line.state for line in before] == ["fired"]
+
+
+@on_postgres
+async def test_what_was_passed_over_is_fired_by_no_later_decision(ground):
+    entry = await declared(ground)
+    due = entry.state.cursor
+    passed = [Passed(due, due, 1, "overlap")]
+    assert await ground.store.apply([Change("nightly", entry.version, entry.state, passed=passed)])
+    assert await ground.store.apply([Change("nightly", entry.version + 1, entry.state, [fired(ground, due)])])
+    assert [(line.state, line.reason) for line in await ground.store.history("nightly", 10)] == [("passed", "overlap")]
+    assert await put(ground) == []
 
 
 @on_postgres

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 import secrets
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from jobsd.events import Event
@@ -62,7 +63,10 @@ class Bridge:
         spares, looked = await self.spares.look(chosen), await store.look(chosen)
         lines = await self.spares.lines([name for name in spares if name not in looked.unread])
         past = {name: _read(lines[name]) for name in lines}
-        known = await store.fired([(name, due) for name, read in past.items() for due in _fired(read)])
+        asked = [(name, due) for name, read in past.items() for due in (*_fired(read), *spares[name].state.waiting)]
+        known: dict[str, set[int]] = defaultdict(set)
+        for name, due in await store.fired(asked):
+            known[name].add(due)
         changes: list[Change] = []
         gone: list[str] = []
         unread = {name for name in chosen if name not in spares}
@@ -72,8 +76,7 @@ class Bridge:
                 gone += [name] if meanwhile.cursor < looked.now - _KEPT_MS else []
                 continue
             more = len(lines[name]) > spare_schedules.MOST_LINES
-            runs = sum((name, due) not in known for due in _fired(read))
-            change = None if read is None else _carried(entry, meanwhile, read, runs=runs, more=more)
+            change = None if read is None else _carried(entry, meanwhile, read, known[name], more=more)
             if change is None:
                 unread.add(name)
             else:
@@ -115,8 +118,8 @@ def _fired(lines: Sequence[Past] | None) -> list[int]:
     return [line.due for line in lines or () if line.state == "fired" and not line.manual]
 
 
-def _carried(entry: Entry, meanwhile: State, lines: Sequence[Past], *, runs: int, more: bool) -> Change | None:
-    """Return what becomes of the entry, with so many ``runs`` that it knew nothing of, and ``more`` lines to come.
+def _carried(entry: Entry, meanwhile: State, lines: Sequence[Past], known: set[int], *, more: bool) -> Change | None:
+    """Return what becomes of the entry. Postgres has fired the due times ``known``; there are ``more`` lines.
 
     None: a later version has written some of it.
     """
@@ -124,16 +127,16 @@ def _carried(entry: Entry, meanwhile: State, lines: Sequence[Past], *, runs: int
         carried = _undecided(lines, entry)
     except ValueError:
         return None
-    before = _without_fired(entry.state, lines)
+    fired = set(_fired(lines))
+    before = _without(entry.state, fired)
     # Where there are more lines, what those tell is not decided yet.
-    state = _come_to(before, lines) if more else _joined(before, _without_fired(meanwhile, lines))
-    state = state._replace(runs=before.runs + runs)
+    state = _come_to(before, lines) if more else _joined(before, _without(meanwhile, fired | known))
+    state = state._replace(runs=before.runs + len(fired - known))
     waits = [due for due in state.waiting if due not in before.waiting]
     return Change(entry.schedule.name, entry.version, state, carried=carried, waits=waits)
 
 
-def _without_fired(state: State, lines: Sequence[Past]) -> State:
-    fired = set(_fired(lines))
+def _without(state: State, fired: set[int]) -> State:
     return state._replace(waiting=tuple(due for due in state.waiting if due not in fired))
 
 
@@ -160,10 +163,7 @@ def _further(spare: Spare | None, planned: State) -> Spare:
 
 
 def _joined(kept: State, meanwhile: State) -> State:
-    """Return how far it has come: in Redis, and in Postgres, where it may have been paused or changed in between.
-
-    A due time that waits in one of them and was fired in the other is fired by nobody again: its key judges.
-    """
+    """Return how far it has come: in Redis, and in Postgres, where it may have been paused or changed in between."""
     last = meanwhile if (meanwhile.last_due or 0) > (kept.last_due or 0) else kept
     return kept._replace(
         cursor=max(kept.cursor, meanwhile.cursor),

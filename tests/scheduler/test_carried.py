@@ -48,6 +48,17 @@ async def test_what_postgres_has_come_further_with_does_not_go_back(ground, spar
     assert not await spares.names()
 
 
+async def test_what_waits_in_redis_and_was_fired_in_postgres_waits_and_counts_no_more(ground, spares):
+    entry = await ground.entry()
+    due = entry.state.cursor + 1000
+    assert await spares.apply([Change("nightly", 0, entry.state._replace(cursor=due, waiting=(due, due + 1)))])
+    once = Fired(due, job_of(entry.schedule, due, due, outbox=True))
+    judged = entry.state._replace(cursor=due, runs=1)
+    assert await ground.store.apply([Change("nightly", entry.version, judged, [once])])
+    assert (await Bridge(spares).carry(ground.store))[0] == 1
+    assert (await ground.entry()).state == judged._replace(waiting=(due + 1,))
+
+
 async def test_what_redis_had_come_to_stays_also_if_the_schedule_was_defined_otherwise_before_it_is_carried(
     ground, spares
 ):

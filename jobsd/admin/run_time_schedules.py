@@ -7,8 +7,6 @@ import secrets
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
-from pydantic_core import from_json, to_json
-
 from jobsd.clock import ms_from_datetime, utc_from_ms
 from jobsd.definition import Task, registry
 from jobsd.duration import ALLOWED as DURATION
@@ -100,11 +98,6 @@ def as_written(schedule: Schedule) -> dict[str, Any]:
     options["description"] = schedule.description
     options["args"] = list(schedule.args) or schedule.kwargs
     return options
-
-
-def is_same(one: Schedule, other: Schedule) -> bool:
-    """Whether the two are the same when they are stored: a list is as good as a tuple, and no order of keys counts."""
-    return from_json(to_json(one.to_wire())) == from_json(to_json(other.to_wire()))
 
 
 def _whole_second(ms: int) -> int:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from jobsd.addresses import masked
 from jobsd.admin.last_jobs import LastJobs
 from jobsd.admin.past_runs import past_due, with_results
-from jobsd.admin.run_time_schedules import CHANGES_ALLOWED, as_written, defined, due_of, is_same, once_at
+from jobsd.admin.run_time_schedules import CHANGES_ALLOWED, as_written, defined, due_of, once_at
 from jobsd.admin.schedule_standing import DECLARED_IN
 from jobsd.admin.schedule_views import DueTimes, upcoming_of
 from jobsd.admin.triggering import accepted, fired_by_hand, outcome_of, seconds_of, stranded
@@ -205,7 +205,7 @@ class Schedules:
             if not replace or (there is not None and there.schedule.source != "runtime"):
                 declared_in = None if there is None else DECLARED_IN.get(there.schedule.source)
                 raise ScheduleExistsError(schedule=schedule.name, declared_in=declared_in)
-            if there is not None and is_same(there.schedule, schedule):
+            if there is not None and there.schedule == schedule.as_stored():
                 return schedule.name
             if await self._ask(self._store.put(schedule, version=None if there is None else there.version)):
                 return schedule.name

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, get_args
 
+from pydantic_core import from_json, to_json
+
 from jobsd.job import is_queue_name
 
 if TYPE_CHECKING:
@@ -73,6 +75,10 @@ class Schedule:
             if one.name not in _UNTOLD and (one.name in _ALWAYS or value != _DEFAULTS.get(one.name)):
                 wire[one.name] = list(self.args) if one.name == "args" else value
         return wire
+
+    def as_stored(self) -> Self:
+        """Return it as a store gives it back: a list is as good as a tuple, and what no store can keep is left out."""
+        return self.from_wire({**from_json(to_json(self.to_wire())), "name": self.name}, self.source)
 
     @classmethod
     def from_wire(cls, wire: dict[str, Any], source: Source) -> Self:

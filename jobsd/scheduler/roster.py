@@ -5,19 +5,17 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from pydantic_core import from_json, to_json
-
 from jobsd.clock import monotonic
 from jobsd.events import Event
 from jobsd.logger import log
 from jobsd.schedule.declared import fingerprint_of
-from jobsd.schedule.definition import Schedule
 from jobsd.schedule.state import Change
 from jobsd.scheduler.telling import tell_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from jobsd.schedule.definition import Schedule
     from jobsd.schedule.state import Entry, Looked, Store
     from jobsd.scheduler.plans import Plans
 
@@ -35,7 +33,7 @@ class Roster:
         self._store = store
         self._plans = plans
         self._ours = {schedule.name: schedule for schedule in schedules}
-        self._written = {name: _as_written(schedule) for name, schedule in self._ours.items()}
+        self._written = {name: schedule.as_stored() for name, schedule in self._ours.items()}
         self.fingerprint = fingerprint_of(schedules)
         self._declared = self._told = False
         self._started_at = 0.0
@@ -170,8 +168,3 @@ class Roster:
 
     def _is_ours(self, entry: Entry) -> bool:
         return self._written[entry.schedule.name] == entry.schedule
-
-
-def _as_written(schedule: Schedule) -> Schedule:
-    """Return it as a store gives it back."""
-    return Schedule.from_wire({**from_json(to_json(schedule.to_wire())), "name": schedule.name}, schedule.source)

@@ -249,21 +249,27 @@ async def test_what_was_decided_on_an_entry_that_redis_lost_is_not_written_to_a_
     assert (await ground.entry()).state.runs == 0
 
 
+async def slept_through_an_outage(ground, scheduler):
+    """Let Postgres be away and one plan be old. Return the jobs by then, and a call for those of the other since."""
+    ground.judge.away = True
+    now = (await ground.redis.time())[0] * 1000
+    state = scheduler.plans["nightly"].state._replace(cursor=now - 600_000)
+    scheduler.plans.note("nightly", state, now - 599_000)
+    before = set(await ground.jobs())
+
+    async def others_go_on():
+        return {job for job in await ground.jobs() if ":other:" in job} - before
+
+    return before, others_go_on
+
+
 @on_postgres
 async def test_a_daemon_that_has_slept_fires_nothing_old_while_postgres_is_away(ground, monkeypatch):
     monkeypatch.setattr("jobsd.scheduler.scheduler._PATIENCE_MS", 100)
     slept = a_schedule(EACH_SECOND, seconds=True, overlap="allow", missed="all")
     async with ground.scheduler(slept, replace(slept, name="other")) as scheduler:
         await until(lambda: "other" in scheduler.plans)
-        ground.judge.away = True
-        now = (await ground.redis.time())[0] * 1000
-        state = scheduler.plans["nightly"].state._replace(cursor=now - 600_000)
-        scheduler.plans.note("nightly", state, now - 599_000)
-        before = set(await ground.jobs())
-
-        async def others_go_on():
-            return {job for job in await ground.jobs() if ":other:" in job} - before
-
+        before, others_go_on = await slept_through_an_outage(ground, scheduler)
         await until(others_go_on)
         assert [job for job in set(await ground.jobs()) - before if ":nightly:" in job] == []
         ground.judge.away = False
@@ -290,15 +296,7 @@ async def test_those_that_wait_for_postgres_keep_no_other_from_its_turn(ground, 
     schedule = a_schedule(EACH_SECOND, seconds=True, overlap="allow")
     async with ground.scheduler(schedule, replace(schedule, name="other")) as scheduler:
         await until(lambda: "other" in scheduler.plans)
-        ground.judge.away = True
-        now = (await ground.redis.time())[0] * 1000
-        state = scheduler.plans["nightly"].state._replace(cursor=now - 600_000)
-        scheduler.plans.note("nightly", state, now - 599_000)
-        before = set(await ground.jobs())
-
-        async def others_go_on():
-            return {job for job in await ground.jobs() if ":other:" in job} - before
-
+        _, others_go_on = await slept_through_an_outage(ground, scheduler)
         await until(others_go_on, 2.5)
         ground.judge.away = False
 
@@ -312,7 +310,6 @@ async def test_a_daemon_that_is_stopping_fires_nothing_more(ground, redis_url, l
     ):
         await until(ground.fired)
         stopping.set()
-        await asyncio.sleep(0)
         stopped_at = (await ground.store.look([])).now
 
         async def others_go_on():
